@@ -1,0 +1,178 @@
+"""The scene every test starts from: Alice's organisation and Bob's, each with an owner, a line and a number."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
+
+from sandbox.deepgram.agent import AgentServer
+from sandbox.server import Sandbox
+from sandbox.twilio.network import Network
+from telephony.models import Line
+from telephony.redis import sync_client
+from tenants.context import entered
+from tenants.enums import Role
+from tenants.models import Membership, Tenant, User
+from thanos.testing import django_db_setup  # noqa: F401  (here it wins over pytest-django's)
+
+# The same examples at every run, however slow the machine is.
+examples.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+examples.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def _start_in_public(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Channels closes old connections around its database calls: in a test's transaction that is the test's own."""
+    import channels.db
+
+    monkeypatch.setattr(channels.db, "close_old_connections", lambda **_: None)
+    connection.set_schema_to_public()
+    yield
+    connection.set_schema_to_public()
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis() -> Iterator[None]:
+    sync_client().flushdb()
+    yield
+
+
+@pytest.fixture
+def alice(db: None) -> Tenant:
+    return Tenant.objects.get(domains__domain="alice.test")
+
+
+@pytest.fixture
+def bob(db: None) -> Tenant:
+    return Tenant.objects.get(domains__domain="bob.test")
+
+
+@pytest.fixture
+def in_alice(alice: Tenant) -> Iterator[Tenant]:
+    with entered(alice):
+        yield alice
+
+
+@pytest.fixture
+def line(in_alice: Tenant) -> Line:
+    """The line of Alice's number."""
+    return Line.objects.get(phone_number="+15550100")
+
+
+@pytest.fixture
+def owner(alice: Tenant) -> User:
+    return User.objects.get(email="owner@alice.test")
+
+
+@pytest.fixture
+def stranger(bob: Tenant) -> User:
+    """Bob's owner: somebody signed in who has no business with Alice."""
+    return User.objects.get(email="owner@bob.test")
+
+
+@pytest.fixture
+def member(alice: Tenant) -> User:
+    user = User.objects.create_user("member@alice.test", "correct horse battery", name="Mel Member")
+    Membership.objects.create(tenant=alice, user=user, role=Role.MEMBER)
+    return user
+
+
+@pytest.fixture
+def admin(alice: Tenant) -> User:
+    user = User.objects.create_user("admin@alice.test", "correct horse battery", name="Ada Admin")
+    Membership.objects.create(tenant=alice, user=user, role=Role.ADMIN)
+    return user
+
+
+@pytest.fixture
+def visit() -> Callable[..., Client]:
+    """Return a client on a tenant's domain, signed in as somebody or nobody."""
+
+    def make(user: User | None = None, host: str = "alice.test") -> Client:
+        client = Client(headers={"host": host, "x-forwarded-proto": "https"})
+        if user is not None:
+            client.force_login(user)
+        return client
+
+    return make
+
+
+class SandboxThread:
+    """The stand-ins on a port of their own, in a thread: real sockets for whatever talks to a provider."""
+
+    def __init__(self, *, account_sid: str, auth_token: str, api_key: str, public_base_url: str = "") -> None:
+        self.network = Network(account_sid=account_sid, auth_token=auth_token, public_base_url=public_base_url)
+        self.agent = AgentServer(api_key)
+        self.loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        self._ready.wait(10)
+
+    def _run(self) -> None:
+        from pathlib import Path
+
+        from aiohttp import web
+
+        from thanos.env import environment
+
+        asyncio.set_event_loop(self.loop)
+        self.sandbox = Sandbox(self.network, self.agent, Path(environment().state_dir) / "demo-calls")
+        self.runner = web.AppRunner(self.sandbox.application(), access_log=None)
+        self.loop.run_until_complete(self.runner.setup())
+        site = web.TCPSite(self.runner, "127.0.0.1", 0)
+        self.loop.run_until_complete(site.start())
+        self.port = self.runner.addresses[0][1]
+        self.network.api_url = self.url
+        self._ready.set()
+        self.loop.run_forever()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def socket_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def do(self, work: Any, timeout_s: float = 90.0) -> Any:
+        """Run a coroutine on the sandbox's loop and return its result."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout_s)
+
+    def stop(self) -> None:
+        self.do(self.network.close(), 10)
+        self.do(self.runner.cleanup(), 10)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(10)
+        self.loop.close()
+
+
+@pytest.fixture
+def providers(settings: Any) -> Iterator[SandboxThread]:
+    """Stand-ins for this process: the configured carrier account and voice agent."""
+    env = settings.ENV
+    running = SandboxThread(
+        account_sid=env.twilio_account_sid, auth_token=env.twilio_auth_token, api_key=env.deepgram_api_key
+    )
+    before = env.twilio_api_url, env.deepgram_agent_url
+    env.twilio_api_url, env.deepgram_agent_url = running.url, running.socket_url
+    yield running
+    env.twilio_api_url, env.deepgram_agent_url = before
+    running.stop()
+
+
+@pytest.fixture
+def unused_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,67 @@
+"""From host name to tenant, and from user to membership: on every request, before anything else looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django_tenants.utils import get_public_schema_name
+
+from tenants.context import entered, in_public
+from tenants.models import Domain, Membership
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+# Found by the number, token or record they name, on any host; probes come without a known host at all.
+HOSTLESS = ("/api/webhooks/", "/health", "/metrics")
+# Pages a signed-in stranger may still see on a tenant's domain.
+OPEN_TO_STRANGERS = ("/accounts/", "/join/", "/api/v1/token", "/api/schema", "/api/docs")
+
+
+class TenantMiddleware:
+    """Enters the tenant whose domain was asked for; an unknown host, or a tenant switched off, is a 404."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path.startswith(HOSTLESS):
+            request.urlconf = settings.PUBLIC_SCHEMA_URLCONF  # type: ignore[attr-defined]
+            return self.get_response(request)
+        with in_public():
+            host = request.get_host().rsplit(":", 1)[0].strip("[]").casefold()
+            domain = Domain.objects.select_related("tenant").filter(domain=host).first()
+        if domain is None or not domain.tenant.is_active:
+            return HttpResponse("There is no organisation at this address.", status=404, content_type="text/plain")
+        request.tenant = domain.tenant  # type: ignore[attr-defined]
+        if domain.tenant.schema_name == get_public_schema_name():
+            request.urlconf = settings.PUBLIC_SCHEMA_URLCONF  # type: ignore[attr-defined]
+        with entered(domain.tenant):
+            return self.get_response(request)
+
+
+class MembershipMiddleware:
+    """Looks up what the signed-in person is here, on every request: a session of another tenant's host counts nothing.
+
+    Sets `request.membership`. Whoever is signed in and not a member sees 404, as if the organisation did not exist.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.membership = None  # type: ignore[attr-defined]
+        tenant = getattr(request, "tenant", None)
+        if tenant is None or tenant.schema_name == get_public_schema_name() or not request.user.is_authenticated:
+            return self.get_response(request)
+        membership = Membership.objects.select_related("user").filter(tenant=tenant, user=request.user).first()
+        request.membership = membership  # type: ignore[attr-defined]
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: object) -> None:
+        tenant = getattr(request, "tenant", None)
+        if tenant is None or tenant.schema_name == get_public_schema_name() or request.path.startswith(OPEN_TO_STRANGERS):
+            return
+        if request.user.is_authenticated and request.membership is None:  # type: ignore[attr-defined]
+            raise Http404("not a member")

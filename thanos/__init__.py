@@ -1,0 +1,1 @@
+"""The project: settings, wiring and the commands that run the product."""

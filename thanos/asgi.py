@@ -1,0 +1,63 @@
+"""The ASGI application: media sockets on their short path, page sockets through Channels, the rest through Django."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "thanos.settings.prod")
+os.environ.setdefault("DATABASE_POOL_SIZE", "20")
+
+from django.core.asgi import get_asgi_application
+
+django_application = get_asgi_application()
+
+from channels.routing import URLRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
+
+from telephony.consumers import media_stream  # noqa: E402
+from telephony.routing import websocket_urlpatterns  # noqa: E402
+from telephony.services.urls import STREAM_PATH  # noqa: E402
+from telephony.workers import worker  # noqa: E402
+from tenants.websocket import MemberSocket  # noqa: E402
+from thanos.bodies import bounded  # noqa: E402
+
+pages = bounded(django_application, settings.REQUEST_MAX_BYTES)
+page_sockets = MemberSocket(URLRouter(websocket_urlpatterns))
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    match scope["type"]:
+        case "websocket":
+            if scope["path"].rstrip("/") == STREAM_PATH:
+                await media_stream(scope, receive, send)
+            else:
+                await page_sockets(scope, receive, send)
+        case "http":
+            await pages(scope, receive, send)
+        case "lifespan":
+            await _live(receive, send)
+
+
+async def _live(receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            worker.start()
+            _warm_up()
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await worker.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+def _warm_up() -> None:
+    """Pay for slow imports and the URL table before the first caller does."""
+    import contextlib
+
+    from django.urls import get_resolver
+
+    get_resolver(settings.PUBLIC_SCHEMA_URLCONF)._populate()
+    with contextlib.suppress(ImportError):
+        import deepgram.agent.v1.types  # noqa: F401

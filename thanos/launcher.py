@@ -1,0 +1,275 @@
+"""What `make run` starts: services, migrations, web, worker and stand-ins in one foreground process tree.
+
+Every provider without a key is played by the sandbox; a `*_URL` that is set always wins, so that any other program
+can be put in a provider's place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import os
+import signal
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from thanos.embedded import Lease, lease_services
+from thanos.env import BASE_DIR, Environment, environment, running_file, state_dir_from_environment
+from thanos.processes import Child, Processes
+
+READY_TIMEOUT_S = 60.0
+SHARED_VARIABLES = (
+    "PUBLIC_BASE_URL",
+    "TWILIO_ACCOUNT_SID",
+    "TWILIO_AUTH_TOKEN",
+    "TWILIO_API_URL",
+    "DEEPGRAM_API_KEY",
+    "DEEPGRAM_AGENT_URL",
+    "SANDBOXED_PROVIDERS",
+)
+
+
+class LaunchError(SystemExit):
+    """The product cannot start; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    host: str
+    port: int
+    demo: bool
+
+
+def say(text: str = "") -> None:
+    print(text, flush=True)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket that outlives the web process: a restart refuses nobody. Raises LaunchError."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        raise LaunchError(
+            f"Port {port} on {host} cannot be used ({error.strerror}). Choose another: make run PORT=8010"
+        ) from None
+    sock.listen(1024)
+    sock.set_inheritable(True)
+    return sock
+
+
+class Launcher:
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.begun = time.monotonic()
+        self.stopping = asyncio.Event()
+        self.at_once = asyncio.Event()
+        self.processes = Processes()
+        self.sandbox_port: int | None = None
+
+    def _log(self, text: str) -> None:
+        say(f"[{time.monotonic() - self.begun:5.1f} s] {text}")
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop)
+        listening = listen(self.options.host, self.options.port)
+        lease = await asyncio.to_thread(self._services)
+        try:
+            variables = await self._start(listening)
+            await self._wait_until_ready()
+            self._log("Ready.")
+            if not self.stopping.is_set():
+                # What takes long has a process of its own, so that no transcript waits behind an import; and nobody
+                # waits for it to start.
+                await self._start_worker("bulk", "bulk,webhooks", 3, variables, environment())
+            await self._demonstrate()
+            await self._wait_for_end()
+        finally:
+            say("\nStopping …")
+            await self.processes.stop(at_once=self.at_once)
+            listening.close()
+            running_file(environment().state_dir).unlink(missing_ok=True)
+            if lease is not None:
+                lease.release()
+            say("Stopped.")
+        return 1 if self.processes.failed.is_set() else 0
+
+    def _stop(self) -> None:
+        if self.stopping.is_set():
+            self.at_once.set()
+        self.stopping.set()
+
+    # --- starting ------------------------------------------------------------------------------------------------
+
+    def _services(self) -> Lease | None:
+        os.environ["PORT"] = str(self.options.port)
+        lease = lease_services()
+        env = environment()
+        env.port = self.options.port
+        self._log("PostgreSQL and Redis run." if lease else "Using the PostgreSQL and Redis that are configured.")
+        return lease
+
+    async def _start(self, listening: socket.socket) -> dict[str, str]:
+        env = environment()
+        variables = {**os.environ, "PORT": str(self.options.port), "STATE_DIR": str(env.state_dir)}
+        variables["PUBLIC_BASE_URL"] = env.public_url
+        variables.setdefault("DJANGO_SETTINGS_MODULE", "thanos.settings.dev")
+        played = self._stand_ins(env, variables)
+        os.environ.update(variables)
+        environment.cache_clear()
+        await asyncio.to_thread(self._prepare)
+        if played:
+            await self._start_sandbox(variables)
+        await self._start_product(variables, listening, env)
+        return variables
+
+    def _stand_ins(self, env: Environment, variables: dict[str, str]) -> list[str]:
+        """Point every provider without a key at the sandbox; return the providers it plays."""
+        played = []
+        defaults = Environment.model_fields
+        sandbox_socket = listen("127.0.0.1", 0)
+        self._sandbox_socket = sandbox_socket
+        url = f"http://127.0.0.1:{sandbox_socket.getsockname()[1]}"
+        secret = hashlib.sha256(f"sandbox:{env.secret_key}".encode()).hexdigest()
+        if not env.twilio_account_sid:
+            variables["TWILIO_ACCOUNT_SID"] = "AC" + secret[:32]
+            variables["TWILIO_AUTH_TOKEN"] = env.twilio_auth_token or secret
+            if env.twilio_api_url == defaults["twilio_api_url"].default:
+                variables["TWILIO_API_URL"] = url
+                played.append("twilio")
+        if not env.deepgram_api_key:
+            variables["DEEPGRAM_API_KEY"] = secret
+            if env.deepgram_agent_url == defaults["deepgram_agent_url"].default:
+                variables["DEEPGRAM_AGENT_URL"] = "ws" + url.removeprefix("http")
+                played.append("deepgram")
+        variables["SANDBOXED_PROVIDERS"] = ",".join(played)
+        self._tell_others(env.state_dir, variables)
+        # The stand-in agent thinks with a configured model; it reads no .env file of its own.
+        variables |= {"OPENAI_BASE_URL": env.openai_base_url, "OPENAI_API_KEY": env.openai_api_key}
+        if played:
+            self.sandbox_port = sandbox_socket.getsockname()[1]
+        return played
+
+    @staticmethod
+    def _tell_others(state_dir: Path, variables: dict[str, str]) -> None:
+        path = running_file(state_dir)
+        path.touch(mode=0o600)
+        path.write_text("".join(f"{name}={variables[name]}\n" for name in SHARED_VARIABLES if name in variables))
+
+    def _prepare(self) -> None:
+        import django
+
+        django.setup()
+        from django.core.management import call_command
+
+        from tenants.services.database import prepare_database
+
+        prepare_database(public_host=self.options.host)
+        self._log("The database is up to date.")
+        if self._static_is_stale():
+            call_command("collectstatic", interactive=False, verbosity=0)
+            self._log("Static files are collected.")
+
+    def _static_is_stale(self) -> bool:
+        """Static files are collected again only when one of ours, or the set of packages, has changed."""
+        from django.conf import settings
+
+        sources = [*(BASE_DIR / "static").rglob("*"), BASE_DIR / "requirements.txt"]
+        state = "\n".join(f"{path} {path.stat().st_mtime_ns}" for path in sorted(sources) if path.is_file())
+        stamp = Path(settings.STATIC_ROOT) / ".stamp"
+        digest = hashlib.sha256(state.encode()).hexdigest()
+        if stamp.exists() and stamp.read_text() == digest:
+            return False
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(digest)
+        return True
+
+    async def _start_sandbox(self, variables: dict[str, str]) -> None:
+        number = self._sandbox_socket.fileno()
+        command = [sys.executable, "-m", "sandbox.server", str(number)]
+        await self.processes.start(Child("sandbox", command, variables, (number,)))
+        self._log(f"The sandbox plays {variables['SANDBOXED_PROVIDERS'].replace(',', ' and ')}.")
+
+    async def _start_product(self, variables: dict[str, str], listening: socket.socket, env: Environment) -> None:
+        number = listening.fileno()
+        web = {**variables, "DATABASE_POOL_SIZE": "20"}
+        command = [sys.executable, "-m", "thanos.web", str(number)]
+        await self.processes.start(Child("web", command, web, (number,), stop_timeout_s=env.drain_timeout_s + 8))
+        await self._start_worker("worker", "default,transcripts,scheduled", 4, variables, env, beat=True)
+
+    async def _start_worker(
+        self, name: str, queues: str, concurrency: int, variables: dict[str, str], env: Environment, *, beat: bool = False
+    ) -> None:
+        # On a bare machine root is all there is; tasks are JSON, so the warning's reason (pickle) does not apply.
+        quiet = "ignore:You're running the worker with superuser"
+        command = [sys.executable, "-m", "celery", "--quiet", "-A", "thanos.celery", "worker", "--pool", "threads"]
+        command += ["--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--hostname", f"{name}@%h"]
+        command += ["--concurrency", str(concurrency), "--queues", queues]
+        if beat:
+            command += ["--beat", "--schedule", str(env.state_dir / "beat")]
+        environment = {**variables, "DATABASE_POOL_SIZE": "10", "PYTHONWARNINGS": quiet}
+        await self.processes.start(Child(name, command, environment))
+
+    async def _wait_until_ready(self) -> None:
+        url = (
+            f"http://127.0.0.1:{self.options.port}/health"
+            if self.options.host in ("0.0.0.0", "::")
+            else (f"http://{self.options.host}:{self.options.port}/health")
+        )
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not (self.stopping.is_set() or self.processes.failed.is_set()):
+            if await asyncio.to_thread(_answers, url):
+                return
+            if time.monotonic() > deadline:
+                raise LaunchError("The web process does not answer; its lines above say why.")
+            await asyncio.sleep(0.1)
+
+    # --- showing -------------------------------------------------------------------------------------------------
+
+    async def _demonstrate(self) -> None:
+        if self.stopping.is_set() or not self.options.demo:
+            say(f"  {environment().public_url}/admin/   staff")
+            return
+        from thanos.demo import show_demo
+
+        demo = asyncio.create_task(show_demo(self.options.port, self.sandbox_port, log=self._log))
+        stop = asyncio.create_task(self.stopping.wait())
+        await asyncio.wait([demo, stop], return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not demo.done():
+            demo.cancel()
+        await asyncio.gather(demo, return_exceptions=False) if demo.done() else None
+
+    async def _wait_for_end(self) -> None:
+        waits = [asyncio.create_task(self.stopping.wait()), asyncio.create_task(self.processes.failed.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310  (loopback)
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def main(arguments: list[str]) -> int:
+    """The command line of `manage.py serve`."""
+    running_file(state_dir_from_environment()).unlink(missing_ok=True)  # of a run that was killed
+    parser = argparse.ArgumentParser(prog="manage.py serve", description="Run the whole product in the foreground.")
+    parser.add_argument("--port", type=int, default=environment().port)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--no-demo", action="store_true", help="no demo organisation, no demo call")
+    chosen = parser.parse_args(arguments)
+    return asyncio.run(Launcher(Options(chosen.host, chosen.port, not chosen.no_demo)).run())

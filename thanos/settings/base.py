@@ -1,0 +1,353 @@
+"""Settings shared by every way of running; what differs between them comes from the environment (`thanos.env`)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from celery.schedules import crontab
+from csp.constants import NONE, SELF
+
+from thanos.env import BASE_DIR, environment
+
+ENV = environment()
+
+SECRET_KEY = ENV.secret_key
+DEBUG = ENV.debug
+# The table of tenant domains is the real list of allowed hosts: an unknown one is a 404 (tenants.middleware).
+ALLOWED_HOSTS = ENV.allowed_hosts
+PUBLIC_URL = ENV.public_url
+
+# --- applications and tenancy -----------------------------------------------------------------------------------
+
+SHARED_APPS = [
+    # Before django_tenants, so that our `create_tenant` is the one.
+    "tenants",
+    "thanos",
+    "django_tenants",
+    "agents",
+    # Content types, permissions, the admin and sessions live in the public schema only: Django caches content type
+    # ids per process, which per-tenant tables would turn into wrong ids.
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.admin",
+    "django.forms",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "channels",
+    "csp",
+    "django_htmx",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+TENANT_APPS = ["crm", "crm.hooks", "crm.imports", "telephony"]
+INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
+
+TENANT_MODEL = "tenants.Tenant"
+TENANT_DOMAIN_MODEL = "tenants.Domain"
+DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
+PUBLIC_SCHEMA_URLCONF = "thanos.urls_public"
+ROOT_URLCONF = "thanos.urls_tenant"
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "thanos.staticfiles.StaticFiles",
+    "csp.middleware.CSPMiddleware",
+    "tenants.middleware.TenantMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tenants.middleware.MembershipMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "thanos.middleware.VaryOnHtmx",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "thanos.context.installation",
+                "crm.context.tasks_due",
+            ],
+            "builtins": [
+                "thanos.templatetags.ui",
+                "crm.templatetags.contacts",
+                "django.contrib.humanize.templatetags.humanize",
+            ],
+        },
+    }
+]
+FORM_RENDERER = "thanos.forms.Renderer"
+ASGI_APPLICATION = "thanos.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- PostgreSQL and Redis -----------------------------------------------------------------------------------------
+
+
+def database(url: str, pool_size: int) -> dict[str, object]:
+    """Return Django's settings for a PostgreSQL address; a pool only where many threads share few connections."""
+    parts = urlsplit(url)
+    query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+    options: dict[str, object] = {"connect_timeout": 5}
+    if "sslmode" in query:
+        options["sslmode"] = query["sslmode"]
+    if pool_size:
+        options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 10}
+    return {
+        # Keeps the current tenant in a context variable (tenants/backend/base.py).
+        "ENGINE": "tenants.backend",
+        "NAME": parts.path.lstrip("/"),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": query.get("host", parts.hostname or ""),
+        "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options,
+    }
+
+
+DATABASES = {"default": database(ENV.database_url, ENV.database_pool_size)}
+ORIGINAL_BACKEND = "django.db.backends.postgresql"
+
+REDIS_URL = ENV.redis_url
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_FUNCTION": "django_tenants.cache.make_key",
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+    }
+}
+CHANNEL_LAYERS = {
+    # Not the core layer: its groups outlive an unclean exit, and its pool fails at about a hundred sockets.
+    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+}
+
+# --- Celery -------------------------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = (
+    "redis+socket" + REDIS_URL.removeprefix("unix").replace("?db=", "?virtual_host=")
+    if REDIS_URL.startswith("unix:")
+    else REDIS_URL
+)
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TASK_TIME_LIMIT = 600
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Longer than any task or countdown, so nothing is delivered twice while it still runs; the sweep is frequent, so
+    # what a killed worker held comes back soon after.
+    "visibility_timeout": 3600,
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 10,
+    "socket_connect_timeout": 5,
+}
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {
+    "telephony.write_transcripts": {"queue": "transcripts"},
+    "telephony.sweep_*": {"queue": "scheduled"},
+    "crm.sweep_*": {"queue": "scheduled"},
+    "crm.run_contact_job": {"queue": "bulk"},
+    "crm.score_everybody": {"queue": "bulk"},
+    "crm.index_custom_field": {"queue": "bulk"},
+    "tenants.sweep_*": {"queue": "scheduled"},
+    "crm_hooks.sweep_*": {"queue": "scheduled"},
+    "crm_hooks.deliver": {"queue": "webhooks"},
+    "crm_imports.sweep_*": {"queue": "scheduled"},
+    "crm_imports.*": {"queue": "bulk"},
+}
+CELERY_BEAT_SCHEDULE = {
+    "write-transcripts": {"task": "telephony.write_transcripts", "schedule": 1.0, "options": {"expires": 5}},
+    "reconcile-calls": {"task": "telephony.sweep_open_calls", "schedule": 10.0, "options": {"expires": 30}},
+    "finish-summaries": {"task": "telephony.sweep_summaries", "schedule": 60.0, "options": {"expires": 60}},
+    "deliver-webhooks": {"task": "crm_hooks.sweep_due", "schedule": 20.0, "options": {"expires": 20}},
+    "expire-webhooks": {"task": "crm_hooks.sweep_expired", "schedule": timedelta(hours=1), "options": {"expires": 3600}},
+    "resume-imports": {"task": "crm_imports.sweep_silent", "schedule": 15.0, "options": {"expires": 15}},
+    "forget-imports": {"task": "crm_imports.sweep_expired", "schedule": timedelta(hours=1), "options": {"expires": 3600}},
+    "forget-idempotency-keys": {
+        "task": "tenants.sweep_idempotency_keys",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3600},
+    },
+    "retain-recordings": {
+        "task": "telephony.sweep_recordings",
+        "schedule": timedelta(hours=1),
+        "options": {"expires": 3600},
+    },
+    "remind-of-tasks": {"task": "crm.sweep_reminders", "schedule": 60.0, "options": {"expires": 60}},
+    "carry-on-jobs": {"task": "crm.sweep_jobs", "schedule": 30.0, "options": {"expires": 30}},
+    "score-contacts": {
+        "task": "crm.sweep_nightly",
+        "schedule": crontab(hour="2", minute="30"),
+        "options": {"expires": 3600},
+    },
+}
+
+# --- people -------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "tenants.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "tenants.accounts.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"  # people join by an invitation that was mailed to them
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/300s/key", "reset_password": "20/m/ip,5/m/key"}
+ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_SESSION_REMEMBER = True
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Thanotopolis"
+MFA_ADAPTER = "tenants.accounts.MFAAdapter"
+
+SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+_https = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = _https
+CSRF_COOKIE_SECURE = _https
+SECURE_HSTS_SECONDS = 60 * 60 * 24 * 365 if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
+SECURE_HSTS_PRELOAD = _https
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "thanos.views.csrf_failure"
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "media-src": [SELF, "blob:"],
+        "connect-src": [SELF, "ws:", "wss:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- e-mail, files, languages -------------------------------------------------------------------------------------
+
+# Without a mail server messages are kept as files, and the pages that would send one show its link instead.
+EMAIL_IS_DELIVERED = bool(ENV.email_url)
+EMAIL_FILE_PATH = ENV.state_dir / "mail"
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_IS_DELIVERED else 'filebased'}.EmailBackend"
+EMAIL_TIMEOUT = 10
+if EMAIL_IS_DELIVERED:
+    _mail = urlsplit(ENV.email_url)
+    EMAIL_HOST, EMAIL_PORT = _mail.hostname or "", _mail.port or 25
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+    EMAIL_USE_SSL = _mail.scheme == "smtps"
+    EMAIL_USE_TLS = "tls" in parse_qs(_mail.query, keep_blank_values=True)
+DEFAULT_FROM_EMAIL = f"{ENV.smtp_from_name} <{ENV.smtp_from_email}>"
+SERVER_EMAIL = ENV.smtp_from_email
+
+STATIC_URL = "/static/"
+STATIC_ROOT = ENV.state_dir / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    # Recordings: sealed before they reach the disk, in a folder per tenant (telephony.storage).
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": ENV.state_dir / "files"}},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+# What may be attached to a contact's timeline.
+ATTACHMENT_MAX_BYTES = 10 * 1024 * 1024
+ATTACHMENT_TYPES = ["pdf", "png", "jpg", "jpeg", "gif", "webp", "txt", "csv", "md", "ics", "vcf", "eml", "doc", "docx"]
+ATTACHMENT_TYPES += ["xls", "xlsx", "pptx", "odt", "ods", "mp3", "wav"]
+# What may be uploaded as a file of contacts; more than that is refused before it is read.
+IMPORT_MAX_BYTES = 200 * 1024 * 1024
+REQUEST_MAX_BYTES = IMPORT_MAX_BYTES + 1024 * 1024  # with what else is in the form
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+# --- REST ---------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tenants.authentication.ApiTokenAuthentication",
+        "rest_framework_simplejwt.authentication.JWTAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.permissions.IsMember"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "PAGE_SIZE": 50,
+    "DEFAULT_SCHEMA_CLASS": "tenants.schema.ApiSchema",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_THROTTLE_CLASSES": ["tenants.throttling.PrincipalThrottle", "tenants.throttling.TenantThrottle"],
+    # "token" is the sign-in of the API, by address; the others count what is asked once somebody is known.
+    "DEFAULT_THROTTLE_RATES": {"token": "60/min", "principal": "600/min", "tenant": "6000/min"},
+    "NUM_PROXIES": 0,  # uvicorn has already put the true peer in REMOTE_ADDR; a header of the client's counts nothing
+}
+SIMPLE_JWT = {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=60), "REFRESH_TOKEN_LIFETIME": timedelta(days=14)}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Thanotopolis",
+    "DESCRIPTION": "Calls, their transcripts and events, and the lines that answer them.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,  # what is asked for and what is answered are described each for itself
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {
+        "ContactStatusEnum": "crm.enums.Status",
+        "CallStatusEnum": "telephony.enums.CallStatus",
+        "EngineEnum": "telephony.enums.EngineName",
+    },
+}
+
+# --- logs ---------------------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"redact": {"()": "thanos.log.Redact"}},
+    "formatters": {"line": {"()": "thanos.log.LineFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["redact"], "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {
+        "django": {"level": "INFO", "propagate": True, "handlers": []},
+        "django.server": {"level": "WARNING", "propagate": True, "handlers": []},
+        # Request lines and provider payloads carry numbers and words of callers.
+        "uvicorn": {"level": "WARNING"},
+        "uvicorn.access": {"level": "WARNING"},
+        "twilio": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+        "picows": {"level": "WARNING"},
+        "websockets": {"level": "WARNING"},
+        "celery": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+    },
+}

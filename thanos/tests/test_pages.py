@@ -1,0 +1,136 @@
+"""Health, metrics, errors, the doctor."""
+
+import json
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from telephony.workers import worker
+from tenants.models import PhoneNumber, Tenant
+from thanos import diagnosis, health
+
+
+@pytest.mark.parametrize("host", ["alice.test", "nobody.test", "10.0.0.1"])
+def test_alive_on_any_host_without_the_database(host):
+    response = Client(headers={"host": host}).get("/health")
+
+    assert (response.status_code, response.content) == (200, b"ok")
+
+
+def test_a_draining_worker_is_not_ready(monkeypatch):
+    monkeypatch.setattr(worker, "is_draining", True)
+
+    assert Client().get("/health").status_code == 503
+
+
+def test_every_dependency_is_reported(db):
+    response = Client().get("/health/detailed")
+    states = {name: item["state"] for name, item in json.loads(response.content)["dependencies"].items()}
+
+    assert response.status_code == 200
+    assert states == {
+        "postgresql": "ok",
+        "redis": "ok",
+        "workers": "no worker answers",
+        "voice_agent": "ok",
+        "carrier": "ok",
+    }
+
+
+def test_without_a_voice_provider_a_call_cannot_be_answered(db, settings, monkeypatch):
+    monkeypatch.setattr(settings.ENV, "deepgram_api_key", "")
+
+    response = Client().get("/health/detailed")
+
+    assert response.status_code == 503
+    assert b"DEEPGRAM_API_KEY" in response.content
+
+
+def test_metrics_leave_out_what_is_unknown(monkeypatch):
+    assert b"thanos_transcript_entries_waiting 0.0" in Client().get("/metrics").content
+
+    monkeypatch.setattr(health, "reports", lambda: None)
+    content = Client().get("/metrics").content
+    assert b"thanos_media_sockets" not in content
+    assert b"thanos_draining 0.0" in content
+
+
+def test_pages_carry_a_policy_without_inline_scripts(visit, owner):
+    policy = visit(owner).get("/")["Content-Security-Policy"]
+
+    assert "default-src 'self'" in policy
+    assert "unsafe-inline" not in policy
+
+
+def test_a_page_that_does_not_exist_is_ours(visit, owner):
+    response = visit(owner).get("/no/such/page/")
+
+    assert response.status_code == 404
+    assert b"Nothing is here" in response.content
+
+
+def test_the_style_page_is_for_development(visit, owner, settings):
+    assert visit(owner).get("/style/").status_code == 404
+    settings.DEBUG = True
+    assert visit(owner).get("/style/").status_code == 200
+
+
+# --- the doctor ------------------------------------------------------------------------------------------------------
+
+
+def test_a_healthy_installation_has_nothing_that_stops_calls(alice, providers, capsys):
+    call_command("doctor")
+
+    assert "A call can be answered." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cure"),
+    [
+        ("deepgram_api_key", "", "DEEPGRAM_API_KEY"),
+        ("use_voice_agent", False, "USE_VOICE_AGENT"),
+        ("twilio_auth_token", "", "TWILIO_AUTH_TOKEN"),
+    ],
+)
+def test_what_stops_calls_ends_with_an_error(alice, providers, settings, monkeypatch, capsys, name, value, cure):
+    monkeypatch.setattr(settings.ENV, name, value)
+
+    with pytest.raises(SystemExit) as caught:
+        call_command("doctor")
+
+    assert caught.value.code == 1
+    assert cure in capsys.readouterr().out
+
+
+def test_a_wrong_account_is_found(alice, providers, settings, monkeypatch):
+    monkeypatch.setattr(settings.ENV, "twilio_account_sid", "AC" + "9" * 32)
+
+    found = [finding for finding in diagnosis.diagnose() if "does not accept us" in finding.text]
+
+    assert [finding.cure for finding in found] == ["Check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN."]
+
+
+def test_redis_away_is_found(alice, providers, monkeypatch):
+    class Away:
+        def ping(self):
+            raise RedisConnectionError
+
+    monkeypatch.setattr(diagnosis, "sync_client", Away)
+
+    assert any("Redis cannot be reached" in finding.text for finding in diagnosis.diagnose())
+
+
+def test_an_installation_without_numbers_or_tenants_cannot_answer(alice, providers):
+    PhoneNumber.objects.all().delete()
+    assert any("No active telephone number" in finding.text for finding in diagnosis.diagnose())
+
+    Tenant.objects.real().update(is_active=False)
+    assert any("no organisation" in finding.text for finding in diagnosis.diagnose())
+
+
+def test_plain_http_is_no_address_for_media_streams(alice, providers, settings):
+    settings.PUBLIC_URL = "http://calls.example"
+
+    assert any("need https" in finding.text for finding in diagnosis.diagnose())
