@@ -1,0 +1,1 @@
+"""Agents and what they may do."""

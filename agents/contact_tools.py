@@ -1,0 +1,252 @@
+"""What an agent may find out and note about whoever it is talking to.
+
+A voice on the telephone proves nothing. So an agent learns about the contact the caller's number belongs to, and of
+others no more than that they exist; it fills in what is not known, and what contradicts what is known becomes a note
+for a person to decide. Each tool does its work once a call, however often the model asks for the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from django.db.models.functions import Lower
+
+from agents.tools import Tool, ToolContext, ToolError, ToolOutcome, register
+from crm.contactfields import FIELDS
+from crm.enums import FactSource, InteractionKind
+from crm.fieldtypes import FieldError, Reading
+from crm.models import Contact
+from crm.models.setup import crm_settings
+from crm.phones import PhoneError, to_e164
+from crm.services.calls import contact_for_caller, contact_of
+from crm.services.contacts import set_do_not_contact as note_wish
+from crm.services.contacts import update_contact
+from crm.services.interactions import add_interaction
+from tenants.context import find_tenant, in_tenant
+from tenants.models import User
+
+Work = Callable[[ToolContext, dict[str, Any]], dict[str, Any]]
+DETAILS = (
+    "contact_name",
+    "business_name",
+    "contact_role",
+    "contact_email",
+    "address",
+    "city",
+    "state",
+    "postal_code",
+    "country",
+)
+
+
+def _key(context: ToolContext, tool: str, arguments: dict[str, Any]) -> str:
+    """The same request in the same call, whatever the provider numbers it."""
+    said = json.dumps([tool, arguments], sort_keys=True, ensure_ascii=False).casefold()
+    return f"tool:{context.call_id}:{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+
+def _caller(context: ToolContext) -> Contact:
+    """Return the caller's contact, made now if need be. Raises ToolError for a withheld number."""
+    contact = contact_for_caller(number=context.caller_number, create=True)
+    if contact is None:
+        raise ToolError("The caller's number is withheld, so they cannot be noted down. Ask for a number to call back.")
+    return contact
+
+
+def look_up_contact(context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
+    text = str(arguments.get("name", "")).strip()
+    caller = contact_of(context.caller_number)
+    if not text:
+        return {"ok": True, "caller": _about(caller) if caller else None}
+    if caller is not None and text.casefold() in (caller.contact_name.casefold(), caller.business_name.casefold()):
+        return {"ok": True, "caller": _about(caller)}
+    named = Contact.objects.live().annotate(lower_business=Lower("business_name"))
+    known = any(named.filter(**rule).exists() for rule in ({"sort_name": text.lower()}, {"lower_business": text.lower()}))
+    return {"ok": True, "is_known": known, "is_the_caller": False}
+
+
+def _about(contact: Contact) -> dict[str, Any]:
+    recent = contact.interactions.all()[:3]
+    tasks = contact.interactions.open_tasks().order_by("due_on")[:5]
+    return {
+        "name": contact.name,
+        "business": contact.business_name,
+        "email": contact.contact_email,
+        "city": contact.city,
+        "status": contact.status,
+        "is_the_caller": True,
+        "wants_no_contact": contact.has_a_fact,
+        "recent": [
+            f"{entry.interaction_date:%Y-%m-%d} {entry.get_kind_display()} {entry.subject}".strip() for entry in recent
+        ],
+        "open_tasks": [f"{task.subject} (due {task.due_on or 'any time'})" for task in tasks],
+    }
+
+
+def save_contact_details(context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
+    contact = _caller_or(context, str(arguments.get("phone", "")))
+    wanted = _checked({name: arguments[name] for name in DETAILS if str(arguments.get(name, "")).strip()})
+    placeholder = crm_settings().new_lead_name
+    new = {
+        name: value
+        for name, value in wanted.items()
+        if getattr(contact, name) in ("", value) or (name == "contact_name" and contact.contact_name == placeholder)
+    }
+    differing = {name: value for name, value in wanted.items() if name not in new}
+    if new:
+        update_contact(contact=contact, values=new, source=FactSource.CALL)
+    if differing:
+        lines = [f"{FIELDS[name].label}: {value} (known: {getattr(contact, name)})" for name, value in differing.items()]
+        key = _key(context, "save_contact_details", differing)
+        add_interaction(
+            contact=contact,
+            kind=InteractionKind.NOTE,
+            subject="Said in a call, to be checked",
+            content="\n".join(lines),
+            metadata=_origin(context),
+            natural_key=key,
+        )
+    return {"ok": True, "saved": sorted(new), "noted_for_a_person_to_check": sorted(differing)}
+
+
+def _caller_or(context: ToolContext, phone: str) -> Contact:
+    if context.caller_number.startswith("+") or not phone:
+        return _caller(context)
+    try:
+        number = to_e164(phone, crm_settings().phone_region)
+    except PhoneError as error:
+        raise ToolError(str(error)) from None
+    if contact_of(number) is not None:  # somebody who hides their own number must not change another's record
+        raise ToolError("That number belongs to somebody known already. Take a note for a person instead.")
+    made = contact_for_caller(number=number, create=True)
+    assert made is not None  # a number in E.164 form is always made a contact
+    return made
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """Raises ToolError with what is wrong, for the agent to ask again."""
+    reading = Reading(region=crm_settings().phone_region)
+    checked = {}
+    for name, value in values.items():
+        try:
+            checked[name] = FIELDS[name].parse(str(value).replace("\0", ""), reading)
+        except FieldError as error:
+            raise ToolError(f"{FIELDS[name].label}: {error}.") from None
+    return checked
+
+
+def add_note(context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
+    add_interaction(
+        contact=_caller(context),
+        kind=InteractionKind.NOTE,
+        subject="",
+        content=str(arguments["text"])[:5000],
+        metadata=_origin(context),
+        natural_key=_key(context, "add_note", arguments),
+    )
+    return {"ok": True}
+
+
+def create_task(context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
+    contact = _caller(context)
+    try:
+        due_on = date.fromisoformat(arguments["due_on"]) if arguments.get("due_on") else None
+    except ValueError:
+        raise ToolError("due_on must be a day such as 2026-11-20.") from None
+    task = add_interaction(
+        contact=contact,
+        kind=InteractionKind.TASK,
+        subject=str(arguments["subject"])[:200],
+        content=str(arguments.get("details", ""))[:5000],
+        by=User.objects.filter(pk=contact.owner_id).first() if contact.owner_id else None,
+        due_on=due_on,
+        metadata=_origin(context),
+        natural_key=_key(context, "create_task", arguments),
+    )
+    return {"ok": True, "task": task.subject, "due_on": str(due_on) if due_on else None}
+
+
+def set_do_not_contact(context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
+    caller = _caller(context)
+    for contact in {caller, *Contact.objects.live().with_phone(context.caller_number)}:
+        note_wish(contact=contact, source=FactSource.CALL)
+    return {"ok": True, "say": crm_settings().do_not_contact_text}
+
+
+def _origin(context: ToolContext) -> dict[str, Any]:
+    return {"from_call": context.call_id}
+
+
+def _storable(value: Any) -> Any:
+    """A model may write what no database keeps."""
+    return value.replace("\0", "").encode(errors="replace").decode() if isinstance(value, str) else value
+
+
+def _tool(name: str, description: str, properties: dict[str, Any], work: Work, required: tuple[str, ...] = ()) -> Tool:
+    async def run(context: ToolContext, arguments: dict[str, Any]) -> ToolOutcome:
+        from channels.db import database_sync_to_async
+
+        tenant = await database_sync_to_async(find_tenant, thread_sensitive=False)(context.schema)
+        storable = {name: _storable(value) for name, value in arguments.items()}
+        return ToolOutcome(await in_tenant(tenant, work, context, storable))
+
+    parameters = {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+    return register(Tool(name=name, description=description, parameters=parameters, run=run))
+
+
+def _text(description: str, limit: int = 200) -> dict[str, Any]:
+    return {"type": "string", "description": description, "maxLength": limit}
+
+
+_tool(
+    "look_up_contact",
+    "Find out what is known of the caller. With a name: whether somebody of exactly that name is known here.",
+    {"name": _text("The whole name of a person or a business. Leave it out to learn about the caller.")},
+    look_up_contact,
+)
+_tool(
+    "save_contact_details",
+    "Note down who the caller is. Give only what they have said, and repeat it to them before you save it.",
+    {
+        "contact_name": _text("First and last name."),
+        "business_name": _text("The business they call for."),
+        "contact_role": _text("What they do there.", 120),
+        "contact_email": _text("E-mail address, spelled out."),
+        "address": _text("Street and number."),
+        "city": _text("City.", 120),
+        "state": _text("State or region.", 120),
+        "postal_code": _text("Postal code.", 20),
+        "country": _text("Country.", 80),
+        "phone": _text("A number to call back, only if the caller's own is withheld.", 40),
+    },
+    save_contact_details,
+)
+_tool(
+    "add_note",
+    "Write a note about the caller for the people who work here.",
+    {"text": _text("What they should know.", 5000)},
+    add_note,
+    ("text",),
+)
+_tool(
+    "create_task",
+    "Plan something for the people who work here to do for the caller, such as calling back.",
+    {
+        "subject": _text("What is to be done, in a few words."),
+        "due_on": _text("The day, as 2026-11-20. Leave it out when none was agreed.", 10),
+        "details": _text("What else they should know.", 5000),
+    },
+    create_task,
+    ("subject",),
+)
+_tool(
+    "set_do_not_contact",
+    "Note that the caller does not want to be called or written to any more, whenever they say anything like it. "
+    "Then tell them the sentence in `say`.",
+    {},
+    set_do_not_contact,
+)

@@ -1,0 +1,1 @@
+"""Calls: how a number answers, what is said, and how it ends."""

@@ -1,0 +1,174 @@
+"""REST: calls with what was said and what happened, and the lines that answer them."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import Prefetch, QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import DefaultRouter
+
+from telephony.masking import mask_number, mask_numbers
+from telephony.models import Call, CallEvent, CallMessage, Line
+from tenants.audit import record
+from tenants.enums import AuditAction, Scope
+from tenants.permissions import IsManager, membership_of
+from tenants.strictness import StrictTypesMixin
+
+
+class MessageSerializer(serializers.ModelSerializer[CallMessage]):
+    class Meta:
+        model = CallMessage
+        fields = ["sequence", "role", "text", "spoken_at", "latency"]
+
+
+class EventSerializer(serializers.ModelSerializer[CallEvent]):
+    detail = serializers.SerializerMethodField()
+
+    class Meta:
+        model = CallEvent
+        fields = ["sequence", "kind", "at", "detail"]
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_detail(self, event: CallEvent) -> Any:
+        membership = membership_of(self.context["request"])
+        return event.detail if membership and membership.can_manage else mask_numbers(event.detail)
+
+
+class CallSerializer(serializers.ModelSerializer[Call]):
+    from_number = serializers.SerializerMethodField()
+    to_number = serializers.CharField()
+    ended_reason = serializers.CharField(allow_blank=True)
+    fault = serializers.CharField(allow_null=True)
+    summary = serializers.CharField(allow_blank=True)
+    messages = MessageSerializer(many=True)
+    events = EventSerializer(many=True)
+
+    class Meta:
+        model = Call
+        fields = [
+            "id",
+            "call_sid",
+            "direction",
+            "from_number",
+            "to_number",
+            "line",
+            "status",
+            "engine",
+            "started_at",
+            "answered_at",
+            "ended_at",
+            "duration_s",
+            "ended_reason",
+            "fault",
+            "summary",
+            "summary_status",
+            "messages",
+            "events",
+        ]
+
+    def get_from_number(self, call: Call) -> str:
+        membership = membership_of(self.context["request"])
+        return call.from_number if membership and membership.can_manage else mask_number(call.from_number)
+
+
+FILTERS = [
+    OpenApiParameter("call_sid", OpenApiTypes.STR, description="One call, by the carrier's SID."),
+    OpenApiParameter("status", OpenApiTypes.STR, description="Such as in-progress or completed."),
+    OpenApiParameter("number", OpenApiTypes.STR, description="Calls from or to this number, in E.164 form."),
+    OpenApiParameter("q", OpenApiTypes.STR, description="Calls in which these words were said."),
+]
+
+
+@extend_schema_view(list=extend_schema(parameters=FILTERS))
+class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Call]):
+    serializer_class = CallSerializer
+    required_scopes = {"read": Scope.CALLS_READ}
+    queryset = Call.objects.none()
+
+    def get_queryset(self) -> QuerySet[Call]:
+        if getattr(self, "swagger_fake_view", False):
+            return super().get_queryset()
+        params = self.request.query_params
+        calls: Any = Call.objects.all()
+        for name in ("call_sid", "status"):
+            if value := params.get(name, "").replace("\0", ""):
+                calls = calls.filter(**{name: value})
+        if number := params.get("number"):
+            calls = calls.with_number(number)
+        if text := params.get("q"):
+            calls = calls.with_words(text)
+        messages = Prefetch("messages", CallMessage.objects.order_by("sequence"))
+        return calls.prefetch_related(messages, "events")  # type: ignore[no-any-return]
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        response = super().list(request, *args, **kwargs)
+        if request.query_params.get("call_sid"):  # asked for one call: looked at it
+            for call in response.data["results"]:
+                self._note_view(call["id"])
+        return response
+
+    def get_object(self) -> Call:
+        call = super().get_object()
+        self._note_view(call.pk)
+        return call
+
+    def _note_view(self, pk: object) -> None:
+        tenant, actor = self.request.tenant, self.request.user  # type: ignore[attr-defined]
+        record(AuditAction.CALL_VIEWED, tenant=tenant, actor=actor, target=f"call {pk}")  # type: ignore[arg-type]
+
+    @extend_schema(responses=MessageSerializer(many=True))
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def messages(self, request: Request, pk: str) -> Response:
+        return Response(MessageSerializer(self.get_object().messages.all(), many=True).data)
+
+    @extend_schema(responses=EventSerializer(many=True))
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def events(self, request: Request, pk: str) -> Response:
+        events = self.get_object().events.all()
+        return Response(EventSerializer(events, many=True, context=self.get_serializer_context()).data)
+
+
+class LineSerializer(StrictTypesMixin, serializers.ModelSerializer[Line]):
+    class Meta:
+        model = Line
+        exclude = ["updated_at"]
+        read_only_fields = ["phone_number", "is_default"]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """What the form refuses, the API refuses: faults between fields are the model's to find."""
+        line = copy(self.instance) if isinstance(self.instance, Line) else Line()
+        for name, value in attrs.items():
+            setattr(line, name, value)
+        try:
+            line.clean()
+        except ValidationError as error:
+            raise serializers.ValidationError(error.message_dict) from None
+        return attrs
+
+
+class LineViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.UpdateModelMixin, viewsets.GenericViewSet[Line]):
+    """For owners and admins: a line holds prompts and people's numbers."""
+
+    serializer_class = LineSerializer
+    permission_classes = [IsManager]
+    required_scopes = {"read": Scope.LINES_READ, "write": Scope.LINES_WRITE}
+    queryset = Line.objects.all()
+
+    def perform_update(self, serializer: serializers.BaseSerializer[Line]) -> None:
+        line = serializer.save()
+        tenant, actor = self.request.tenant, self.request.user  # type: ignore[attr-defined]
+        record(AuditAction.LINE_CHANGED, tenant=tenant, actor=actor, target=f"line {line.pk}")  # type: ignore[arg-type]
+
+
+router = DefaultRouter()
+router.include_root_view = False
+router.register("calls", CallViewSet, basename="call")
+router.register("lines", LineViewSet, basename="line")

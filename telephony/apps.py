@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class TelephonyConfig(AppConfig):
+    name = "telephony"
+    verbose_name = "Telephony"
+
+    def ready(self) -> None:
+        from telephony import receivers, tools  # noqa: F401

@@ -1,0 +1,263 @@
+"""One media stream being carried: joins carrier, bridge and engine, and carries out what the bridge decides.
+
+Audio takes the short way: a frame in is one call to the engine, a frame out one call to the socket. Everything else
+goes through `_apply`. Every task made here is kept, cancelled and awaited at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agents.tools import ToolContext, ToolError, run_tool, tools_named
+from telephony import effects as fx
+from telephony.bridge import Bridge, Phase
+from telephony.engines.base import Engine, EngineConfig, EngineError, Event, Failed, Ready, ToolRequest
+from telephony.engines.registry import make_engine
+from telephony.enums import EventKind
+from telephony.outbox import Outbox
+from telephony.plan import CallPlan
+from telephony.transcripts.entries import event_entry, latency_entry, message_entry
+from telephony.transcripts.journal import Journal
+from telephony.twilio import messages
+
+logger = logging.getLogger("telephony")
+
+HELD_FRAMES = 250  # caller audio kept while no engine listens: five seconds, the oldest goes first
+READY_TIMEOUT_S = 5.0
+RECONNECT_PAUSE_S = 0.2
+
+now = time.monotonic
+
+
+class Conversation:
+    def __init__(self, plan: CallPlan, start: messages.Start, outbox: Outbox) -> None:
+        self.plan = plan
+        self.outbox = outbox
+        self.bridge = Bridge(plan, stream_sid=start.stream_sid, now=now())
+        self.journal = Journal(plan.call_id)
+        self.finish: fx.Finish | None = None
+        self.finished = asyncio.Event()
+        self.frames_in = 0
+        self.frames_dropped = 0
+        self._engine: Engine | None = None
+        self._listens = False
+        self._held: deque[bytes] = deque(maxlen=HELD_FRAMES)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tools: dict[str, asyncio.Task[None]] = {}
+        self._opening: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._note(EventKind.STREAM_STARTED, {"stream_sid": start.stream_sid, "stream": plan.stream_number})
+        self._spawn(self._keep_time())
+        self._open_engine(plan.engine)
+
+    # --- audio ---------------------------------------------------------------------------------------------------
+
+    def caller_audio(self, audio: bytes) -> None:
+        self.frames_in += 1
+        if self._listens:
+            if not self._engine.send_audio(audio):  # type: ignore[union-attr]
+                self.frames_dropped += 1
+        else:
+            self._held.append(audio)
+
+    def _agent_audio(self, audio: bytes) -> None:
+        text = self.bridge.agent_audio(audio, now())
+        if text is not None:
+            self.outbox.send(text, is_audio=True)
+
+    # --- everything else -----------------------------------------------------------------------------------------
+
+    def carrier_message(self, message: messages.Message) -> None:
+        self._apply(self.bridge.on_carrier(message, now()))
+
+    def _engine_event(self, event: Event) -> None:
+        if isinstance(event, Ready):
+            self._listens = True
+            for audio in self._held:
+                self.caller_audio(audio)
+            self._held.clear()
+        elif isinstance(event, Failed):
+            self._listens = False
+        self._apply(self.bridge.on_engine(event, now()))
+
+    def command(self, message: dict[str, Any]) -> None:
+        """Carry out what a member asked for on a page, or the news that the call is over."""
+        match message["type"]:
+            case "call.say":
+                self._apply(self.bridge.say(message["text"], now()))
+            case "call.user_text":
+                self._apply(self.bridge.user_text(message["text"], now()))
+            case "call.hang_up":
+                self._apply(self.bridge.hang_up(now()))
+            case "call.ended":
+                self.finished.set()
+
+    def _apply(self, effects: Sequence[fx.Effect]) -> None:
+        for effect in effects:
+            _APPLY[type(effect)](self, effect)
+        self._wake.set()  # even without effects a deadline may have moved; no frame comes this way
+
+    def _send_carrier(self, effect: fx.SendCarrier) -> None:
+        if '"clear"' in effect.text:
+            self.outbox.drop_audio()
+        self.outbox.send(effect.text)
+
+    def _say(self, effect: fx.Say) -> None:
+        if self._engine is not None:
+            self._engine.say(effect.text, effect.behavior)
+
+    def _user_says(self, effect: fx.UserSays) -> None:
+        if self._engine is not None:
+            self._engine.user_says(effect.text)
+
+    def _replace_prompt(self, effect: fx.ReplacePrompt) -> None:
+        if self._engine is not None:
+            self._engine.replace_prompt(effect.prompt)
+
+    def _answer_tool(self, effect: fx.AnswerTool) -> None:
+        if self._engine is not None:
+            self._engine.answer_tool(effect.request, effect.content)
+
+    def _run_tool(self, effect: fx.RunTool) -> None:
+        self._tools[effect.request.id] = self._spawn(self._tool(effect.request))
+
+    def _cancel_tool(self, effect: fx.CancelTool) -> None:
+        if task := self._tools.pop(effect.id, None):
+            task.cancel()
+
+    def _add_message(self, effect: fx.AddMessage) -> None:
+        self.journal.put(message_entry(self.plan.schema, self.plan.call_id, effect.sequence, effect.role, effect.text))
+
+    def _add_event(self, effect: fx.AddEvent) -> None:
+        self.journal.put(event_entry(self.plan.schema, self.plan.call_id, effect.sequence, effect.kind, effect.detail))
+
+    def _add_latency(self, effect: fx.AddLatency) -> None:
+        self.journal.put(latency_entry(self.plan.schema, self.plan.call_id, effect.sequence, effect.values_ms))
+
+    def _reconnect(self, effect: fx.Reconnect) -> None:
+        config = replace(self.plan.engine, greeting=effect.greeting, history=effect.history)
+        self._open_engine(config, pause_s=RECONNECT_PAUSE_S)
+
+    def _finish(self, effect: fx.Finish) -> None:
+        if self.finish is None:
+            self.finish = effect
+        self.finished.set()
+
+    def _note(self, kind: EventKind, detail: dict[str, Any]) -> None:
+        self._add_event(self.bridge.note(kind, detail))
+
+    # --- the engine ----------------------------------------------------------------------------------------------
+
+    def _open_engine(self, config: EngineConfig, *, pause_s: float = 0.0) -> None:
+        self._listens = False
+        old, self._engine = self._engine, None
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opening = self._spawn(self._connect(config, old, pause_s))
+
+    async def _connect(self, config: EngineConfig, old: Engine | None, pause_s: float) -> None:
+        if old is not None:
+            await old.close()
+        await asyncio.sleep(pause_s)
+        engine = make_engine(
+            self.plan.engine_name, config, on_audio=self._agent_audio, on_event=lambda event: self._from(engine, event)
+        )
+        self._engine = engine
+        try:
+            await engine.open()
+        except EngineError as error:
+            self._from(engine, Failed(error.code, error.description, error.retryable))
+            return
+        await asyncio.sleep(READY_TIMEOUT_S)
+        if self._engine is engine and self.bridge.phase is Phase.CONNECTING:
+            self._from(engine, Failed("NOT_READY", "no SettingsApplied in time", retryable=True))
+
+    def _from(self, engine: Engine, event: Event) -> None:
+        """Events of a session that was replaced meanwhile belong to nobody."""
+        if engine is self._engine:
+            self._engine_event(event)
+
+    # --- tools and time ------------------------------------------------------------------------------------------
+
+    async def _tool(self, request: ToolRequest) -> None:
+        context = ToolContext(self.plan.call_id, self.plan.schema, self.plan.transfer_number, self.plan.caller_number)
+        after_turn, failed = None, False
+        try:
+            tool = tools_named([request.name]).get(request.name)
+            if tool is None or request.name not in {spec.name for spec in self.plan.engine.tools}:
+                raise ToolError(f"There is no tool named {request.name}.")
+            outcome = await run_tool(tool, context, request.arguments)
+            content, after_turn = _as_text(outcome.content), outcome.after_turn
+        except ToolError as error:
+            content, failed = str(error), True
+        except Exception:  # whatever a tool does, the conversation goes on
+            logger.exception("A tool failed.", extra={"call": self.plan.call_id, "tool": request.name})
+            content, failed = "The tool failed.", True
+        self._tools.pop(request.id, None)
+        self._apply(self.bridge.tool_finished(request, content, after_turn, now(), failed=failed))
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._wake.clear()
+            wait_s = self.bridge.deadline() - now()
+            try:
+                async with asyncio.timeout(None if math.isinf(wait_s) else max(wait_s, 0.0)):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._apply(self.bridge.on_time(now()))
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Stop everything and make what is left durable. Safe to repeat."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._engine is not None:
+            await self._engine.close()
+        dropped = self.frames_dropped + self.outbox.dropped
+        if dropped:
+            self._note(EventKind.FRAMES_DROPPED, {"frames": dropped})
+        reason = str(self.finish.reason) if self.finish and self.finish.reason else None
+        self._note(EventKind.STREAM_ENDED, {"frames_in": self.frames_in, "reason": reason})
+        await self.journal.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._report_failure)
+        return task
+
+    def _report_failure(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("A part of a call failed.", exc_info=error, extra={"call": self.plan.call_id})
+
+
+def _as_text(content: object) -> str:
+    import json
+
+    return content if isinstance(content, str) else json.dumps(content)
+
+
+_APPLY: dict[type, Callable[[Conversation, Any], None]] = {
+    fx.SendCarrier: Conversation._send_carrier,
+    fx.Say: Conversation._say,
+    fx.UserSays: Conversation._user_says,
+    fx.ReplacePrompt: Conversation._replace_prompt,
+    fx.RunTool: Conversation._run_tool,
+    fx.CancelTool: Conversation._cancel_tool,
+    fx.AnswerTool: Conversation._answer_tool,
+    fx.AddMessage: Conversation._add_message,
+    fx.AddLatency: Conversation._add_latency,
+    fx.AddEvent: Conversation._add_event,
+    fx.Reconnect: Conversation._reconnect,
+    fx.Finish: Conversation._finish,
+}

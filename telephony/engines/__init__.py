@@ -1,0 +1,1 @@
+"""Voice engines: what listens, thinks and speaks, behind one interface."""

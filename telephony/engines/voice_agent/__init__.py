@@ -1,0 +1,1 @@
+"""Deepgram's Voice Agent API (V1): one socket that listens, thinks and speaks."""

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django import forms
+
+from agents.tools import all_tools
+from telephony.enums import CallStatus, EndedReason
+from telephony.models import Line
+from telephony.selectors import CallFilter
+
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+
+
+class CallFilterForm(forms.Form):
+    q = forms.CharField(required=False, label="Search", help_text="A whole number, or words that were said.")
+    status = forms.ChoiceField(
+        required=False,
+        choices=[("", "Any status"), ("live", "Live now"), ("test", "Test calls"), *CallStatus.choices],
+    )
+    line = forms.ModelChoiceField(Line.objects.none(), required=False, empty_label="Any line")
+    reason = forms.ChoiceField(required=False, choices=[("", "Any end"), *EndedReason.choices], label="Ended because")
+    since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["line"].queryset = Line.objects.all()  # type: ignore[attr-defined]
+        self.fields["q"].widget.attrs |= {"type": "search", "data-search": "", "placeholder": "Number or words"}
+
+    def chosen(self) -> CallFilter:
+        """Return the filter; a field that makes no sense filters nothing and says so beside it."""
+        self.is_valid()
+        data = self.cleaned_data
+        line = data.get("line")
+        return CallFilter(
+            query=data.get("q", "").strip(),
+            status=data.get("status", ""),
+            line_id=line.pk if line else None,
+            ended_reason=data.get("reason", ""),
+            first_day=data.get("since"),
+            last_day=data.get("until"),
+        )
+
+
+class HoursField(forms.CharField):
+    """Opening hours as people write them, one span a line: `Monday 09:00-17:30`. Nothing: always open."""
+
+    widget = forms.Textarea
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return "\n".join(f"{DAYS[span['day']]} {span['opens']}-{span['closes']}" for span in value)
+        return value
+
+    def to_python(self, value: Any) -> Any:
+        spans = []
+        for line in (value or "").splitlines():
+            if not line.strip():
+                continue
+            day, _, span = line.strip().partition(" ")
+            opens, _, closes = span.replace(" ", "").replace("–", "-").partition("-")
+            matching = [n for n, name in enumerate(DAYS) if name.casefold().startswith(day.casefold()[:3])]
+            if not (matching and opens and closes):
+                raise forms.ValidationError(f"“{line.strip()}”: write a day and a span, such as Monday 09:00-17:30.")
+            spans.append({"day": matching[0], "opens": opens.zfill(5), "closes": closes.zfill(5)})
+        return spans
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return json.dumps(initial) != json.dumps(self.to_python(data))
+        except forms.ValidationError:
+            return True
+
+
+class LineForm(forms.ModelForm):  # type: ignore[type-arg]
+    hours = HoursField(required=False, help_text="One span a line, such as Monday 09:00-17:30. Empty: always open.")
+    tools = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
+
+    class Meta:
+        model = Line
+        exclude = ["phone_number", "is_default", "updated_at"]
+        widgets = {
+            "prompt": forms.Textarea(attrs={"rows": 10}),
+            **{
+                name: forms.Textarea(attrs={"rows": 2})
+                for name in (
+                    "greeting",
+                    "silence_prompt_text",
+                    "silence_goodbye_text",
+                    "length_goodbye_text",
+                    "length_warning_note",
+                    "dtmf_note",
+                    "resume_text",
+                    "closed_text",
+                    "busy_text",
+                    "unavailable_text",
+                    "transfer_failed_text",
+                    "transfer_failed_note",
+                    "voicemail_text",
+                    "summary_prompt",
+                )
+            },
+        }
+
+    # How the form is laid out: a heading, what it is about, and its fields.
+    SECTIONS = (
+        (
+            "Agent",
+            "Who answers, and how.",
+            ("name", "is_active", "agent_name", "greeting", "prompt", "tools", "creates_leads"),
+        ),
+        (
+            "Voice and models",
+            "Empty fields take the installation's choice.",
+            ("language", "voice", "engine", "listen_model", "think_provider", "think_model", "temperature"),
+        ),
+        ("Opening hours", "Outside them callers hear the sentence below.", ("hours", "time_zone", "closed_text")),
+        (
+            "People",
+            "Whom the agent transfers to, and what happens when nobody is free.",
+            (
+                "fallback_number",
+                "ring_timeout_s",
+                "transfer_failed_text",
+                "return_after_transfer",
+                "voicemail",
+                "voicemail_text",
+                "voicemail_max_s",
+            ),
+        ),
+        (
+            "Limits",
+            "In seconds.",
+            ("max_call_s", "length_warning_s", "silence_prompt_s", "silence_goodbye_s", "max_dead_air_s"),
+        ),
+        (
+            "Sentences",
+            "What callers hear when the agent cannot say it by itself.",
+            (
+                "silence_prompt_text",
+                "silence_goodbye_text",
+                "length_goodbye_text",
+                "resume_text",
+                "busy_text",
+                "unavailable_text",
+                "carrier_voice",
+            ),
+        ),
+        (
+            "Notes to the agent",
+            "Told to the agent, never to the caller.",
+            ("length_warning_note", "transfer_failed_note", "dtmf_note", "summary_prompt"),
+        ),
+        (
+            "Recording",
+            "Recordings are encrypted, and deleted after their time.",
+            ("record_calls", "recording_retention_days"),
+        ),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["tools"].choices = [(tool.name, tool.name) for tool in all_tools()]  # type: ignore[attr-defined]
+        self.fields["hours"].widget.attrs["rows"] = 4
+
+    def sections(self) -> list[dict[str, Any]]:
+        return [
+            {"title": title, "about": about, "fields": [self[name] for name in names]}
+            for title, about, names in self.SECTIONS
+        ]
+
+
+class SayForm(forms.Form):
+    text = forms.CharField(max_length=500, label="Say this", widget=forms.TextInput(attrs={"autocomplete": "off"}))
+
+
+class TestCallForm(forms.Form):
+    line = forms.ModelChoiceField(Line.objects.none(), empty_label=None)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["line"].queryset = Line.objects.filter(is_active=True)  # type: ignore[attr-defined]

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import zoneinfo
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.urls import reverse
+
+from agents.tools import all_tools
+from telephony.enums import EngineName
+from telephony.hours import check_hours
+from tenants.models import E164
+
+
+def check_time_zone(value: str) -> None:
+    if value not in zoneinfo.available_timezones():
+        raise ValidationError(f"{value} is not a time zone; write it as in Europe/London.")
+
+
+class Line(models.Model):
+    """How one number answers. The default line is the pattern a new number's line is copied from.
+
+    Every sentence a caller may hear is a field here, so that the organisation can change it.
+    """
+
+    name = models.CharField(max_length=80)
+    phone_number = models.CharField(max_length=16, blank=True, null=True, unique=True, validators=[E164])
+    is_default = models.BooleanField(default=False)
+    is_active = models.BooleanField(default=True)
+
+    # the agent
+    agent_name = models.CharField(max_length=80)
+    prompt = models.TextField(help_text="What the agent is, knows and should do.")
+    greeting = models.TextField(blank=True, help_text="Said first. Empty: the caller speaks first.")
+    language = models.CharField(max_length=16, help_text="Such as en or de-AT; the carrier's voice uses it too.")
+    voice = models.CharField(max_length=80, blank=True, help_text="The provider's voice. Empty: the installation's.")
+    engine = models.CharField(max_length=30, choices=EngineName, default=EngineName.VOICE_AGENT)
+    listen_model = models.CharField(max_length=80, blank=True, help_text="Empty: the installation's.")
+    think_provider = models.CharField(max_length=30, default="open_ai")
+    think_model = models.CharField(max_length=80, blank=True, help_text="Empty: the installation's.")
+    temperature = models.FloatField(validators=[MinValueValidator(0), MaxValueValidator(2)])
+    tools = models.JSONField(default=list, blank=True, help_text="Names of the tools this line's agent may use.")
+
+    # when and how long
+    hours = models.JSONField(default=list, blank=True, validators=[check_hours])
+    time_zone = models.CharField(max_length=64, validators=[check_time_zone])
+    max_call_s = models.PositiveIntegerField("longest call", validators=[MinValueValidator(30), MaxValueValidator(14_000)])
+    length_warning_s = models.PositiveIntegerField("warn the agent before the end")
+    silence_prompt_s = models.PositiveIntegerField("silence before asking", validators=[MinValueValidator(3)])
+    silence_goodbye_s = models.PositiveIntegerField("silence before goodbye", validators=[MinValueValidator(5)])
+    max_dead_air_s = models.PositiveIntegerField("longest wait for the agent", validators=[MinValueValidator(2)])
+
+    # what callers hear when the agent itself cannot say it
+    silence_prompt_text = models.TextField()
+    silence_goodbye_text = models.TextField()
+    length_goodbye_text = models.TextField()
+    length_warning_note = models.TextField(help_text="Told to the agent, not to the caller.")
+    dtmf_note = models.TextField(help_text="Told to the agent; {digits} are the keys pressed.")
+    resume_text = models.TextField(help_text="After an interruption of ours.")
+    closed_text = models.TextField()
+    busy_text = models.TextField()
+    unavailable_text = models.TextField()
+    carrier_voice = models.CharField(max_length=60, help_text="The carrier's voice for sentences spoken without the agent.")
+
+    # people
+    fallback_number = models.CharField(max_length=16, blank=True, validators=[E164])
+    ring_timeout_s = models.PositiveIntegerField(validators=[MinValueValidator(5), MaxValueValidator(600)])
+    transfer_failed_text = models.TextField()
+    transfer_failed_note = models.TextField(help_text="Told to the agent when the caller comes back to it.")
+    return_after_transfer = models.BooleanField(
+        default=True, help_text="When nobody takes a transfer, the caller comes back to the agent."
+    )
+    voicemail = models.BooleanField(default=True, help_text="Take a message when neither agent nor person can.")
+    voicemail_text = models.TextField()
+    voicemail_max_s = models.PositiveIntegerField(validators=[MinValueValidator(5), MaxValueValidator(600)])
+
+    # recording
+    record_calls = models.BooleanField(default=False)
+    recording_retention_days = models.PositiveIntegerField(validators=[MinValueValidator(1)])
+
+    # after the call
+    creates_leads = models.BooleanField(
+        "unknown callers become leads", default=True, help_text="Each new number that calls is a contact afterwards."
+    )
+    summary_prompt = models.TextField(help_text="Tells the language model how to summarise a call.")
+
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-is_default", "name"]
+        constraints = [
+            models.UniqueConstraint(fields=["is_default"], condition=models.Q(is_default=True), name="line_one_default")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("telephony:line-detail", args=[self.pk])
+
+    def clean(self) -> None:
+        if not isinstance(self.tools, list) or not all(isinstance(name, str) for name in self.tools):
+            raise ValidationError({"tools": "Name the tools in a list."})
+        if unknown := set(self.tools) - {tool.name for tool in all_tools()}:
+            raise ValidationError({"tools": f"There is no tool named {', '.join(sorted(unknown))}."})
+        if self.silence_goodbye_s is not None and self.silence_prompt_s is not None:
+            if self.silence_goodbye_s <= self.silence_prompt_s:
+                raise ValidationError({"silence_goodbye_s": "The goodbye must come later than the question."})

@@ -1,0 +1,51 @@
+"""Everything one conversation needs to know, read once when its stream starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from telephony.engines.base import EngineConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    silence_prompt: str
+    silence_goodbye: str
+    length_goodbye: str
+    length_warning_note: str
+    dtmf_note: str
+    resume: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds."""
+
+    max_call_s: float
+    length_warning_s: float
+    silence_prompt_s: float
+    silence_goodbye_s: float
+    max_dead_air_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    call_id: str
+    call_sid: str
+    schema: str
+    stream_number: int  # 1 for the first media stream of the call, 2 after a resume, …
+    engine_name: str
+    engine: EngineConfig
+    texts: Texts
+    limits: Limits
+    irreversible_tools: frozenset[str]
+    transfer_number: str
+    caller_number: str
+    elapsed_s: float  # of the call, before this stream
+    record: bool
+    is_browser: bool
+    is_told: bool = False  # the caller has just heard why they are back, so no apology is due
+
+    @property
+    def is_resumed(self) -> bool:
+        return self.stream_number > 1

@@ -1,0 +1,40 @@
+"""A call from the browser: the same protocol, the same consumer, no carrier."""
+
+from __future__ import annotations
+
+import uuid
+
+from telephony.engines.registry import choose_engine, is_configured
+from telephony.enums import Direction, EventKind
+from telephony.models import Call, Line
+from telephony.services.entries import note
+from telephony.services.seats import Seat, take_seat
+from telephony.services.tokens import PARAMETER, issue_token
+from telephony.services.urls import STREAM_PATH
+from tenants.models import Tenant
+
+
+class TestCallError(ValueError):
+    """No test call can be made; the text says why."""
+
+    __test__ = False  # not a test, whatever its name begins with
+
+
+def start_test_call(*, line: Line, tenant: Tenant) -> tuple[Call, str]:
+    """Return a new call and the token that lets the browser's socket into it. Must run inside the tenant."""
+    sid = "CA" + uuid.uuid4().hex
+    call = Call(call_sid=sid, direction=Direction.BROWSER, line=line, engine=choose_engine(line.engine, sid))
+    if not is_configured(call.engine):
+        raise TestCallError("No voice provider is configured: set DEEPGRAM_API_KEY.")
+    seat = take_seat(schema=tenant.schema_name, call_sid=sid, tenant_limit=tenant.max_concurrent_calls)
+    if seat in (Seat.TENANT_FULL, Seat.INSTALLATION_FULL):
+        raise TestCallError("All lines are busy. Try again in a moment.")
+    token = issue_token(call, tenant.schema_name)
+    call.save(force_insert=True)
+    note(call, EventKind.ADMITTED, {"line": line.name})
+    return call, token
+
+
+def stream_parameters(call: Call, token: str) -> dict[str, str]:
+    """Return what the page needs to open the stream."""
+    return {"path": STREAM_PATH, "call_sid": call.call_sid, "parameter": PARAMETER, "token": token}

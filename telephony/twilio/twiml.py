@@ -1,0 +1,74 @@
+"""The TwiML we answer with, one function each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twilio.twiml.voice_response import VoiceResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    text: str
+    voice: str
+    language: str
+
+
+def _say(response: VoiceResponse, speech: Speech | None) -> None:
+    if speech is not None and speech.text:
+        response.say(speech.text, voice=speech.voice or None, language=speech.language or None)
+
+
+def connect_stream(*, stream_url: str, parameters: dict[str, str], continue_url: str, before: Speech | None = None) -> str:
+    """Open a media stream; when it ends, however it ends, the carrier asks `continue_url` what to do."""
+    response = VoiceResponse()
+    _say(response, before)
+    stream = response.connect().stream(url=stream_url)
+    for name, value in parameters.items():
+        stream.parameter(name=name, value=value)
+    response.redirect(continue_url, method="POST")
+    return str(response)
+
+
+def say_and_hang_up(speech: Speech | None = None) -> str:
+    response = VoiceResponse()
+    _say(response, speech)
+    response.hangup()
+    return str(response)
+
+
+def wait_and_ask_again(*, url: str, seconds: int) -> str:
+    response = VoiceResponse()
+    response.pause(length=seconds)
+    response.redirect(url, method="POST")
+    return str(response)
+
+
+def dial(*, number: str, caller_id: str, timeout_s: int, action_url: str, before: Speech | None = None) -> str:
+    """Ring a person; `action_url` hears whether they took the call."""
+    response = VoiceResponse()
+    _say(response, before)
+    leg = response.dial(
+        caller_id=caller_id or None, timeout=timeout_s, action=action_url, method="POST", answer_on_bridge=True
+    )
+    leg.number(number)
+    return str(response)
+
+
+def take_message(*, before: Speech | None, max_s: int, action_url: str, recording_status_url: str) -> str:
+    response = VoiceResponse()
+    _say(response, before)
+    response.record(
+        max_length=max_s,
+        play_beep=True,
+        action=action_url,
+        method="POST",
+        recording_status_callback=recording_status_url,
+        recording_status_callback_event="completed absent",
+    )
+    response.hangup()
+    return str(response)
+
+
+def empty() -> str:
+    return str(VoiceResponse())

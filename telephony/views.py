@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from telephony import selectors
+from telephony.forms import CallFilterForm, LineForm, SayForm, TestCallForm
+from telephony.models import Call, Line, Recording
+from telephony.services.control import NotLiveError, hang_up_call, say_in_call, type_in_call
+from telephony.services.recordings import read_recording
+from telephony.services.testcalls import TestCallError, start_test_call, stream_parameters
+from telephony.twilio.errors import TelephonyError
+from tenants.access import MemberRequest, manager_required, member_required
+from tenants.audit import record_request
+from tenants.enums import AuditAction
+
+
+@require_GET
+@member_required
+def dashboard(request: MemberRequest) -> HttpResponse:
+    if request.htmx:  # the page asks every few seconds who is on the line
+        return render(request, "telephony/_live_calls.html", {"live": selectors.live_calls()})
+    board = selectors.dashboard(time_zone=request.tenant.time_zone)
+    numbers = request.tenant.phone_numbers.filter(is_active=True)
+    return render(request, "telephony/dashboard.html", {"board": board, "live": board.live, "numbers": numbers})
+
+
+@require_GET
+@member_required
+def call_list(request: MemberRequest) -> HttpResponse:
+    form = CallFilterForm(request.GET or None)
+    zone = ZoneInfo(request.tenant.time_zone)
+    chosen = form.chosen() if request.GET else selectors.CallFilter()
+    page = selectors.page_of_calls(selectors.filter_calls(chosen, zone=zone), request.GET.get("cursor"))
+    query = request.GET.copy()
+    query.pop("cursor", None)
+    context = {"form": form, "page": page, "query": query.urlencode(), "is_filtered": any(query.values())}
+    return render(request, "telephony/_call_rows.html" if request.htmx else "telephony/call_list.html", context)
+
+
+@require_GET
+@member_required
+def call_detail(request: MemberRequest, call_id: UUID) -> HttpResponse:
+    call = get_object_or_404(Call.objects.select_related("line", "contact"), pk=call_id)
+    record_request(request, AuditAction.CALL_VIEWED, target=f"call {call.pk}")
+    context = {
+        "call": call,
+        "messages_said": selectors.transcript(call),
+        "events": selectors.events(call),
+        "recordings": call.recordings.select_related("call__line"),
+        "say_form": SayForm(),
+    }
+    return render(request, "telephony/call_detail.html", context)
+
+
+@require_GET
+@member_required
+def call_status(request: MemberRequest, call_id: UUID) -> HttpResponse:
+    """The head of a call's page, fetched again when its state has changed."""
+    call = get_object_or_404(Call.objects.select_related("line", "contact"), pk=call_id)
+    return render(request, "telephony/_call_head.html", {"call": call, "say_form": SayForm()})
+
+
+@require_POST
+@manager_required
+def call_hang_up(request: MemberRequest, call_id: UUID) -> HttpResponse:
+    call = get_object_or_404(Call, pk=call_id)
+    try:
+        hang_up_call(call=call)
+    except (NotLiveError, TelephonyError) as error:
+        messages.error(request, str(error) if isinstance(error, NotLiveError) else "The carrier did not end the call.")
+    else:
+        record_request(request, AuditAction.CALL_CONTROLLED, target=f"call {call.pk}: hung up")
+        messages.success(request, "The call is being ended.")
+    return redirect(call)
+
+
+@require_POST
+@manager_required
+def call_say(request: MemberRequest, call_id: UUID) -> HttpResponse:
+    call = get_object_or_404(Call, pk=call_id)
+    form = SayForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "Write what the agent should say.")
+        return redirect(call)
+    try:
+        say_in_call(call=call, text=form.cleaned_data["text"])
+        record_request(request, AuditAction.CALL_CONTROLLED, target=f"call {call.pk}: said something")
+    except NotLiveError as error:
+        messages.error(request, str(error))
+    return (
+        render(request, "telephony/_say_form.html", {"call": call, "say_form": SayForm()})
+        if request.htmx
+        else redirect(call)
+    )
+
+
+@require_POST
+@member_required
+def call_type(request: MemberRequest, call_id: UUID) -> HttpResponse:
+    """What the caller of a test call typed instead of speaking."""
+    call = get_object_or_404(Call, pk=call_id, direction="browser")
+    form = SayForm(request.POST)
+    if not form.is_valid():
+        return JsonResponse({"error": "Write something to say."}, status=400)
+    try:
+        type_in_call(call=call, text=form.cleaned_data["text"])
+    except NotLiveError as error:
+        return JsonResponse({"error": str(error)}, status=409)
+    return JsonResponse({"ok": True})
+
+
+@require_GET
+@manager_required
+def recording_audio(request: MemberRequest, call_id: UUID, recording_id: int) -> HttpResponseBase:
+    recording = get_object_or_404(Recording, pk=recording_id, call_id=call_id)
+    if not recording.is_playable:
+        raise Http404("not stored")
+    record_request(request, AuditAction.RECORDING_PLAYED, target=f"recording {recording.pk}")
+    response = HttpResponse(read_recording(recording), content_type="audio/wav")
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+@require_http_methods(["GET", "POST"])
+@member_required
+def test_call(request: MemberRequest) -> HttpResponse:
+    form = TestCallForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            call, token = start_test_call(line=form.cleaned_data["line"], tenant=request.tenant)
+        except TestCallError as error:
+            messages.error(request, str(error))
+            return redirect("telephony:test-call")
+        context = {"call": call, "parameters": stream_parameters(call, token), "say_form": SayForm(auto_id="type-%s")}
+        return render(request, "telephony/test_call_live.html", context)
+    sandboxed = "deepgram" in settings.ENV.sandboxed_providers
+    return render(request, "telephony/test_call.html", {"form": form, "is_sandboxed": sandboxed})
+
+
+@require_GET
+@manager_required
+def line_list(request: MemberRequest) -> HttpResponse:
+    return render(request, "telephony/line_list.html", {"lines": Line.objects.all()})
+
+
+@require_http_methods(["GET", "POST"])
+@manager_required
+def line_detail(request: MemberRequest, line_id: int) -> HttpResponse:
+    line = get_object_or_404(Line, pk=line_id)
+    form = LineForm(request.POST or None, instance=line)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        record_request(request, AuditAction.LINE_CHANGED, target=f"line {line.pk}: {', '.join(form.changed_data)}"[:200])
+        messages.success(request, "Saved. The next call uses it.")
+        return redirect(line)
+    return render(request, "telephony/line_form.html", {"form": form, "line": line}, status=422 if form.errors else 200)
