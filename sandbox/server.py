@@ -1,0 +1,120 @@
+"""One process that plays every provider on loopback: `python -m sandbox.server`.
+
+Besides the providers' own routes it has a few for whoever runs a demonstration: `POST /sandbox/calls` places a call
+and streams what happens as one JSON object a line, `POST /sandbox/faults` orders a fault of the voice agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from sandbox.caller import DEMO, Caller, Line
+from sandbox.deepgram.agent import AgentServer, from_environment
+from sandbox.deepgram.faults import Fault, Kind
+from sandbox.twilio.call import CallFaults
+from sandbox.twilio.network import Network
+from sandbox.twilio.rest import Rest
+from sandbox.twilio.stream import StreamFaults
+
+
+class Sandbox:
+    def __init__(self, network: Network, agent: AgentServer, recordings_dir: Path) -> None:
+        self.network = network
+        self.agent = agent
+        self.rest = Rest(network)
+        self.recordings_dir = recordings_dir
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=1 << 20)
+        app.add_routes(self.rest.routes())
+        app.add_routes(
+            [
+                web.get("/v1/agent/converse", self.agent.handle),
+                web.get("/sandbox", self.alive),
+                web.post("/sandbox/calls", self.place_call),
+                web.post("/sandbox/faults", self.order_fault),
+                web.post("/sandbox/people", self.set_people),
+            ]
+        )
+        return app
+
+    async def alive(self, request: web.Request) -> web.Response:
+        return web.json_response({"calls": len(self.network.calls), "agent_sessions": len(self.agent.sessions)})
+
+    async def place_call(self, request: web.Request) -> web.StreamResponse:
+        """Body: `to`, `from`, optionally `script` (a list of lines) and `faults`. Answers with a line per event."""
+        order = await request.json()
+        script = [Line(**line) for line in order["script"]] if "script" in order else DEMO
+        faults = dict(order.get("faults") or {})
+        call_faults = CallFaults(**{**faults, "stream": StreamFaults(**faults.pop("stream", {}))})
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        call = self.network.place(
+            from_number=order["from"], to_number=order["to"], caller=Caller(script), faults=call_faults
+        )
+        call.listeners.append(queue.put_nowait)
+        ended = asyncio.create_task(self._when_done(call, queue))
+        try:
+            while (event := await queue.get()) is not None:
+                await response.write(json.dumps(event).encode() + b"\n")
+        finally:
+            ended.cancel()
+        path = call.caller.save(self.recordings_dir / f"{call.sid}.wav")
+        last = {"kind": "recording", "path": str(path), "sid": call.sid, "said": call.caller.said}
+        await response.write(json.dumps(last).encode() + b"\n")
+        await response.write_eof()
+        return response
+
+    @staticmethod
+    async def _when_done(call: Any, queue: asyncio.Queue[dict[str, Any] | None]) -> None:
+        await call.done.wait()
+        queue.put_nowait(None)
+
+    async def order_fault(self, request: web.Request) -> web.Response:
+        order = await request.json()
+        fault = Fault(**{**order, "kind": Kind(order["kind"])})
+        self.agent.faults.order(fault)
+        return web.json_response(asdict(fault))
+
+    async def set_people(self, request: web.Request) -> web.Response:
+        self.network.people |= await request.json()
+        return web.json_response(self.network.people)
+
+
+def build() -> Sandbox:
+    network = Network(
+        account_sid=os.environ["TWILIO_ACCOUNT_SID"],
+        auth_token=os.environ["TWILIO_AUTH_TOKEN"],
+        public_base_url=os.environ["PUBLIC_BASE_URL"].rstrip("/"),
+    )
+    return Sandbox(network, from_environment(), Path(os.environ["STATE_DIR"]) / "demo-calls")
+
+
+async def serve(listening: socket.socket) -> None:
+    sandbox = build()
+    runner = web.AppRunner(sandbox.application(), access_log=None)
+    await runner.setup()
+    await web.SockSite(runner, listening).start()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await stopping.wait()
+    await sandbox.network.close()
+    await runner.cleanup()
+
+
+if __name__ == "__main__":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    asyncio.run(serve(socket.socket(fileno=int(sys.argv[1]))))

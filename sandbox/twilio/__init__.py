@@ -1,0 +1,1 @@
+"""A carrier: its REST API, and calls that ring a number."""
