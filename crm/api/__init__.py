@@ -1,0 +1,1 @@
+"""REST: contacts, what happened with them, and how they are arranged."""

@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class CrmConfig(AppConfig):
+    name = "crm"
+    verbose_name = "Contacts"
+
+    def ready(self) -> None:
+        from crm import receivers  # noqa: F401

@@ -1,0 +1,43 @@
+from django.urls import path
+
+from crm.views import board, bulk, contacts, dashboard, interactions, setup
+
+app_name = "crm"
+urlpatterns = [
+    path("crm/", dashboard.dashboard, name="dashboard"),
+    path("crm/activity/", dashboard.activity, name="activity"),
+    path("crm/contacts/", contacts.contact_list, name="contact-list"),
+    path("crm/contacts/new/", contacts.contact_create, name="contact-create"),
+    path("crm/contacts/duplicates/", contacts.duplicates, name="duplicates"),
+    path("crm/contacts/bin/", contacts.contact_bin, name="contact-bin"),
+    path("crm/contacts/<int:contact_id>/", contacts.contact_detail, name="contact-detail"),
+    path("crm/contacts/<int:contact_id>/edit/", contacts.contact_edit, name="contact-edit"),
+    path("crm/contacts/<int:contact_id>/delete/", contacts.contact_delete, name="contact-delete"),
+    path("crm/contacts/<int:contact_id>/restore/", contacts.contact_restore, name="contact-restore"),
+    path("crm/contacts/<int:contact_id>/status/", contacts.contact_status, name="contact-status"),
+    path("crm/contacts/<int:contact_id>/no-contact/", contacts.contact_wishes, name="contact-wishes"),
+    path("crm/contacts/<int:contact_id>/interactions/", interactions.interaction_add, name="interaction-add"),
+    path("crm/contacts/<int:kept_id>/merge/<int:merged_id>/", bulk.contact_merge, name="contact-merge"),
+    path("crm/merges/<int:record_id>/undo/", bulk.merge_undo, name="merge-undo"),
+    path("crm/suggestions/<slug:column>/", contacts.suggestions, name="suggestions"),
+    path("crm/board/", board.contact_board, name="contact-board"),
+    path("crm/interactions/<int:interaction_id>/", interactions.interaction_edit, name="interaction-edit"),
+    path("crm/interactions/<int:interaction_id>/delete/", interactions.interaction_delete, name="interaction-delete"),
+    path("crm/interactions/<int:interaction_id>/done/", interactions.task_done, name="task-done"),
+    path("crm/interactions/<int:interaction_id>/files/", interactions.attachment_add, name="attachment-add"),
+    path("crm/files/<int:attachment_id>/", interactions.attachment, name="attachment"),
+    path("crm/tasks/", interactions.task_list, name="task-list"),
+    path("crm/jobs/", bulk.job_start, name="job-start"),
+    path("crm/jobs/<int:job_id>/", bulk.job_detail, name="job"),
+    path("crm/jobs/<int:job_id>/cancel/", bulk.job_cancel, name="job-cancel"),
+    path("crm/jobs/<int:job_id>/undo/", bulk.job_undo, name="job-undo"),
+    path("crm/views/", setup.view_list, name="view-list"),
+    path("crm/views/save/", setup.view_save, name="view-save"),
+    path("crm/views/<int:view_id>/delete/", setup.view_delete, name="view-delete"),
+    path("settings/contacts/", setup.crm_setup, name="setup"),
+    path("settings/contacts/fields/new/", setup.field_edit, name="field-create"),
+    path("settings/contacts/fields/<int:field_id>/", setup.field_edit, name="field-edit"),
+    path("settings/contacts/rules/new/", setup.rule_edit, name="rule-create"),
+    path("settings/contacts/rules/<int:rule_id>/", setup.rule_edit, name="rule-edit"),
+    path("settings/contacts/rules/<int:rule_id>/delete/", setup.rule_delete, name="rule-delete"),
+]
