@@ -1,0 +1,59 @@
+// Behaviour shared by all pages, attached to data-* attributes.
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  if (event.key === "/" && !typing && !event.metaKey && !event.ctrlKey) {
+    const search = document.querySelector("[data-search]");
+    if (search) {
+      event.preventDefault();
+      search.focus();
+    }
+  }
+});
+
+for (const toast of document.querySelectorAll("[data-toast]")) {
+  if (!toast.matches(".toast--error, .toast--warning")) {
+    setTimeout(() => toast.remove(), toast.querySelector("form") ? 15000 : 6000);
+  }
+  toast.addEventListener("click", (event) => {
+    if (!event.target.closest("form")) {
+      toast.remove();
+    }
+  });
+}
+
+for (const select of document.querySelectorAll("[data-submit-on-change]")) {
+  select.addEventListener("change", () => select.form.requestSubmit());
+}
+
+for (const element of document.querySelectorAll("[data-hide-with-script]")) {
+  element.hidden = true;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-confirm]");
+  if (button && !window.confirm(button.dataset.confirm)) {
+    event.preventDefault();
+  }
+});
+
+function showCheckAll() {
+  for (const all of document.querySelectorAll("[data-check-all]")) {
+    all.hidden = false;
+  }
+}
+showCheckAll();
+document.addEventListener("htmx:afterSwap", showCheckAll);
+
+document.addEventListener("change", (event) => {
+  const all = event.target.closest("[data-check-all]");
+  const bulk = event.target.closest("form.bulk");
+  if (all) {
+    for (const box of all.form.querySelectorAll(`input[name="${all.dataset.checkAll}"]`)) {
+      box.checked = all.checked;
+    }
+  }
+  if (bulk?.querySelector('input[name="contact"]:checked')) {
+    bulk.querySelector(".bulk__bar").open = true;
+  }
+});
