@@ -1,0 +1,188 @@
+"""A whole installation of the product, started as people start it, with stand-ins for the providers in this process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from conftest import SandboxThread
+from sandbox.caller import Caller, Line
+from sandbox.twilio.call import CallFaults, CarrierCall
+from thanos.env import BASE_DIR
+
+PASSWORD = "a long enough password"
+START_TIMEOUT_S = 60.0
+
+
+class Installation:
+    def __init__(self, folder: Path, *, port: int, **environment: str) -> None:
+        self.folder = folder
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.providers = SandboxThread(
+            account_sid="AC" + "e" * 32, auth_token="e2e-token", api_key="e2e-key", public_base_url=self.url
+        )
+        self.log = folder.parent / f"{folder.name}.log"
+        self.environment = {
+            **self.clean_environment(),
+            "STATE_DIR": str(folder),
+            "PORT": str(port),
+            "PUBLIC_BASE_URL": self.url,
+            "TWILIO_ACCOUNT_SID": self.providers.network.account_sid,
+            "TWILIO_AUTH_TOKEN": "e2e-token",
+            "TWILIO_API_URL": self.providers.url,
+            "DEEPGRAM_API_KEY": "e2e-key",
+            "DEEPGRAM_AGENT_URL": self.providers.socket_url,
+            "DRAIN_TIMEOUT_S": "20",
+            "MAX_CONCURRENT_CALLS": "100",
+            **environment,
+        }
+        self.tokens: dict[str, str] = {}
+
+    @staticmethod
+    def clean_environment() -> dict[str, str]:
+        """What a person's shell would have: nothing of this test process's own configuration."""
+        from thanos.env import Environment
+
+        ours = {name.upper() for name in Environment.model_fields}
+        kept = {name: value for name, value in os.environ.items() if name not in ours}
+        return {**kept, "DJANGO_SETTINGS_MODULE": "thanos.settings.dev"}
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        command = [sys.executable, "manage.py", "serve", "--no-demo", "--port", str(self.port)]
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(command, cwd=BASE_DIR, env=self.environment, stdout=out, stderr=out)
+        try:
+            wait_for(self._is_up, START_TIMEOUT_S, "the installation to answer")
+        except BaseException:
+            self.process.kill()  # what could not be started must not stay either
+            raise
+
+    def _is_up(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/health", timeout=1).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(45)
+        self.providers.stop()
+        return code
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(command, cwd=BASE_DIR, env=self.environment, capture_output=True, text=True, timeout=60)
+
+    def pid_of(self, word: str) -> int:
+        """Return the process of this installation whose command line has `word` in it."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            if word in " ".join(child.cmdline()):
+                return child.pid
+        for candidate in psutil.process_iter(["cmdline"]):
+            line = " ".join(candidate.info["cmdline"] or [])
+            if word in line and str(self.folder) in line:
+                return candidate.pid
+        raise LookupError(word)
+
+    @contextmanager
+    def frozen(self, word: str, *, alone: bool = False) -> Iterator[None]:
+        """Stop a process, and all it started unless `alone`, without ending them, as a hung machine would."""
+        leader = psutil.Process(self.pid_of(word))
+        frozen = [leader] if alone else [leader, *leader.children(recursive=True)]
+        for process in frozen:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in frozen:
+                process.resume()
+
+    # --- organisations and the API -------------------------------------------------------------------------------
+
+    def add_tenant(self, domain: str, *numbers: str) -> None:
+        arguments = ["--name", domain, "--domain", domain, "--admin-email", f"owner@{domain}", "--admin-password", PASSWORD]
+        done = self.manage("create_tenant", *arguments)
+        assert done.returncode == 0, done.stderr
+        for number in numbers:
+            done = self.manage("add_phone_number", number, "--tenant", domain)
+            assert done.returncode == 0, done.stderr
+
+    def api(self, method: str, domain: str, path: str, **options: Any) -> Any:
+        if domain not in self.tokens:
+            credentials = {"email": f"owner@{domain}", "password": PASSWORD}
+            answer = requests.post(f"{self.url}/api/v1/token/", json=credentials, headers={"Host": domain}, timeout=10)
+            self.tokens[domain] = answer.json()["access"]
+        headers = {"Host": domain, "Authorization": f"Bearer {self.tokens[domain]}"}
+        answer = requests.request(method, f"{self.url}/api/v1{path}", headers=headers, timeout=10, **options)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def set_lines(self, domain: str, **values: Any) -> None:
+        for line in self.api("GET", domain, "/lines/")["results"]:
+            self.api("PATCH", domain, f"/lines/{line['id']}/", json=values)
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    def ring(
+        self, *script: Line, to: str = "+15550100", caller_number: str = "+15557001", faults: CallFaults | None = None
+    ) -> CarrierCall:
+        async def place() -> CarrierCall:
+            caller = Caller(list(script))
+            return self.providers.network.place(from_number=caller_number, to_number=to, caller=caller, faults=faults)
+
+        return self.providers.do(place())  # type: ignore[no-any-return]
+
+    def finish(self, call: CarrierCall, timeout_s: float = 90.0) -> CarrierCall:
+        self.providers.do(call.done.wait(), timeout_s)
+        return call
+
+    def stored(self, call: CarrierCall, domain: str = "one.test") -> dict[str, Any] | None:
+        found = self.api("GET", domain, f"/calls/?call_sid={call.sid}")["results"]
+        return found[0] if found else None
+
+    def settled(
+        self,
+        call: CarrierCall,
+        domain: str = "one.test",
+        *,
+        until: Callable[[dict[str, Any]], bool] | None = None,
+        timeout_s: float = 45,
+    ) -> dict[str, Any]:
+        """Return the call as the API shows it once it has ended and everything said has been stored."""
+        wanted = until or (lambda stored: any(event["kind"] == "ended" for event in stored["events"]))
+
+        def look() -> dict[str, Any] | None:
+            stored = self.stored(call, domain)
+            return stored if stored is not None and wanted(stored) else None
+
+        return wait_for(look, timeout_s, "the call to be stored")  # type: ignore[no-any-return]
+
+
+def wait_for(look: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"waited {timeout_s:g} s for {what}")
+
+
+def words(stored: dict[str, Any], role: str | None = None) -> list[str]:
+    return [message["text"] for message in stored["messages"] if role in (None, message["role"])]
+
+
+def kinds(stored: dict[str, Any]) -> list[str]:
+    return [event["kind"] for event in stored["events"]]

@@ -1,0 +1,271 @@
+"""Whole calls through a whole installation, over real sockets: what a caller hears, and what is kept."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from sandbox.caller import Line
+from sandbox.deepgram.faults import Fault, Kind
+from sandbox.twilio.call import CallFaults
+from sandbox.twilio.signing import sign
+from sandbox.twilio.stream import StreamFaults
+from tests.installation import kinds, wait_for, words
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("calls")]
+
+OPEN = "When are you open?"
+OPEN_ANSWER = "We are open from nine to six."
+PRICE = "How much is a haircut?"
+PRICE_ANSWER = "A haircut is thirty dollars."
+BYE = "Thank you, goodbye."
+BYE_ANSWER = "Thank you for calling. Goodbye!"
+
+
+def test_a_caller_asks_interrupts_and_says_goodbye(house):
+    call = house.ring(
+        Line(OPEN),
+        Line("Do you sell vouchers?"),
+        Line("Wait, how much is a haircut?", when="interrupt", after_s=0.6),
+        Line(BYE),
+        caller_number="+15557654321",
+    )
+    house.finish(call)
+    stored = house.settled(call)
+
+    # The stand-in recognises its own caller by a fingerprint of every byte: nothing was changed or lost on the way.
+    assert words(stored, "user") == [OPEN, "Do you sell vouchers?", "Wait, how much is a haircut?", BYE]
+    assert words(stored, "assistant")[:2] == ["Hello.", OPEN_ANSWER]
+    assert words(stored, "assistant")[-2:] == [PRICE_ANSWER, BYE_ANSWER]
+    assert [message["sequence"] for message in stored["messages"]] == sorted(m["sequence"] for m in stored["messages"])
+    assert (stored["status"], stored["ended_reason"], stored["fault"]) == ("completed", "agent-hung-up", "agent")
+    assert stored["duration_s"] == call.duration_s
+    assert kinds(stored).count("barge-in") == 1
+    assert {"admitted", "stream-started", "engine-connected", "tool-call", "tool-result", "ended"} <= set(kinds(stored))
+    latencies = [message["latency"] for message in stored["messages"] if message["latency"]]
+    assert all(0 <= latency["total"] < 3000 for latency in latencies)
+    assert len(latencies) == 4
+
+    stream = call.streams[0]
+    assert stream.playback.cleared_bytes > 8000  # at least a second of the long answer was not heard
+    assert stream.frames_received > 50
+
+    assert house.api("GET", "two.test", f"/calls/?call_sid={call.sid}")["results"] == []
+    log = house.log.read_text()
+    for secret in ("5557654321", "vouchers", "haircut", "from nine to six", house.environment["TWILIO_AUTH_TOKEN"]):
+        assert secret not in log
+
+
+def test_hanging_up_mid_word(house):
+    call = house.finish(house.ring(Line("I would like to know whether you", hang_up_mid_word=True)))
+
+    stored = house.settled(call)
+
+    assert (stored["ended_reason"], stored["fault"]) == ("caller-hung-up", "caller")
+    assert words(stored) == ["Hello."]
+
+
+def test_a_transfer_that_is_taken(house):
+    house.providers.network.people["+15550999"] = "completed"
+    call = house.finish(house.ring(Line("Give me a person, please.")))
+
+    stored = house.settled(call)
+
+    assert stored["ended_reason"] == "transferred"
+    assert [event["kind"] for event in call.events if event["kind"].startswith("dial")] == ["dialling", "dialled"]
+    assert "One moment, I'll put you through to a person now." in words(stored)
+
+
+def test_a_transfer_nobody_takes_comes_back_to_the_agent(house):
+    call = house.finish(house.ring(Line("Give me a person, please."), Line(OPEN), Line(BYE)))
+
+    stored = house.settled(call)
+
+    assert any("nobody is free" in text for text in call.spoken)
+    assert OPEN_ANSWER in words(stored)
+    assert len(call.streams) == 2
+    assert stored["ended_reason"] == "agent-hung-up"
+
+
+def test_keys_are_heard(house):
+    call = house.finish(house.ring(Line(digits="12"), Line(BYE, after_s=4, when="wait")))
+
+    stored = house.settled(call)
+
+    assert kinds(stored).count("dtmf") == 2
+    assert any("pressed 12" in str(message) for message in house.providers.agent.messages_seen)
+
+
+# --- the voice provider fails ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(Kind.REFUSE, turn=0, status=503),
+        Fault(Kind.REFUSE, turn=0, status=429),
+        Fault(Kind.STALL_SETTINGS, turn=0),
+        Fault(Kind.DROP, turn=1),
+        Fault(Kind.ERROR, turn=1, code="INTERNAL_SERVER_ERROR"),
+        Fault(Kind.SESSION_LIMIT, turn=1),
+        Fault(Kind.STALL, turn=1),
+        Fault(Kind.WARN, turn=1, code="SLOW_THINK_REQUEST"),
+        Fault(Kind.SPECULATE, turn=1),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status}",
+)
+def test_a_failing_provider_does_not_cost_the_caller_an_answer(house, fault):
+    house.set_lines("one.test", max_dead_air_s=8)
+    house.providers.agent.faults.order(fault)
+    call = house.finish(house.ring(Line(OPEN), Line(BYE)))
+
+    stored = house.settled(call)
+
+    assert words(stored, "user") == [OPEN, BYE]
+    assert OPEN_ANSWER in words(stored, "assistant")
+    assert words(stored, "assistant")[0] == "Hello."
+    assert stored["ended_reason"] == "agent-hung-up"
+
+
+def test_a_provider_that_stays_away_leads_to_the_fallback_number_and_then_a_message(house):
+    house.providers.agent.faults.order(Fault(Kind.REFUSE, turn=0, times=9))
+    house.providers.agent.faults.order(Fault(Kind.REFUSE, turn=0, times=9))
+    call = house.finish(house.ring())
+
+    stored = house.settled(call)
+
+    assert [event["number"] for event in call.events if event["kind"] == "dialling"] == ["+15550999"]
+    assert "leave a message" in call.spoken[-1]
+    assert stored["ended_reason"] == "voicemail"
+    assert house.providers.network.recordings[call.recordings[0]].source == "RecordVerb"
+
+
+def test_a_faulty_configuration_is_not_tried_twice(house):
+    house.providers.agent.faults.order(Fault(Kind.ERROR, turn=0, code="INVALID_SETTINGS"))
+    call = house.finish(house.ring())
+
+    stored = house.settled(call)
+
+    assert "reconnect" not in kinds(stored)
+    assert stored["ended_reason"] == "voicemail"
+
+
+# --- the carrier's side ----------------------------------------------------------------------------------------------
+
+
+def test_a_lost_stream_is_resumed_with_what_was_said(house):
+    faults = CallFaults(stream=StreamFaults(lose_after_s=8))
+    call = house.finish(house.ring(Line(OPEN), Line(PRICE, when="wait", after_s=9), Line(BYE), faults=faults))
+
+    stored = house.settled(call)
+
+    assert len(call.streams) == 2
+    assert {OPEN_ANSWER, PRICE_ANSWER} <= set(words(stored, "assistant"))
+    assert "resumed" in kinds(stored)
+    history = house.providers.agent.settings_seen[-1]["agent"]["context"]["messages"]
+    assert [item["content"] for item in history][:3] == ["Hello.", OPEN, OPEN_ANSWER]
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        StreamFaults(repeat_chunks=True),
+        StreamFaults(garbage=["{", "[]", '{"event":"media"}', '{"event":"start","start":[]}', "x" * 5000]),
+        StreamFaults(delay_s=0.3),
+    ],
+    ids=["repeated", "garbage", "slow"],
+)
+def test_a_bad_network_does_not_spoil_a_word(house, faults):
+    call = house.finish(house.ring(Line(OPEN), Line(BYE), faults=CallFaults(stream=faults)))
+
+    stored = house.settled(call)
+
+    assert words(stored, "user") == [OPEN, BYE]
+    assert stored["ended_reason"] == "agent-hung-up"
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        StreamFaults(parameters={}),
+        StreamFaults(parameters={"call_token": "t_x.made-up"}),
+        StreamFaults(call_sid="CA" + "9" * 32),
+    ],
+    ids=["missing", "made up", "of another call"],
+)
+def test_a_socket_without_the_calls_token_hears_nothing(house, faults):
+    call = house.finish(house.ring(faults=CallFaults(stream=faults)))
+
+    assert all(stream.frames_received == 0 for stream in call.streams)
+
+
+def test_a_stream_that_never_starts_is_closed_and_tried_again(house):
+    call = house.ring(faults=CallFaults(stream=StreamFaults(never_start=True)))
+
+    wait_for(lambda: len(call.streams) > 1, 20, "the second stream")
+    call.update(status="completed")
+    house.finish(call)
+
+
+@pytest.mark.parametrize(
+    "faults", [CallFaults(status_twice=True), CallFaults(status_before_end=True), CallFaults(status_delay_s=2)]
+)
+def test_the_status_may_come_twice_early_or_late(house, faults):
+    call = house.finish(house.ring(Line(OPEN), Line(BYE), faults=faults))
+
+    stored = house.settled(call)
+
+    assert kinds(stored).count("ended") == 1
+    assert stored["status"] == "completed"
+
+
+def test_a_status_that_never_comes_is_asked_for(house):
+    call = house.finish(house.ring(Line(BYE), faults=CallFaults(no_status=True)))
+
+    stored = house.settled(call, timeout_s=60)
+
+    assert (stored["ended_reason"], stored["duration_s"]) == ("agent-hung-up", call.duration_s)
+
+
+def test_two_organisations_with_the_same_caller_at_once(house):
+    calls = {"one.test": house.ring(Line(OPEN), Line(BYE)), "two.test": house.ring(Line(PRICE), Line(BYE), to="+15550200")}
+    other = {"one.test": "two.test", "two.test": "one.test"}
+
+    for domain, call in calls.items():
+        stored = house.settled(house.finish(call), domain)
+        assert words(stored, "user") == [OPEN if domain == "one.test" else PRICE, BYE]
+        assert house.stored(call, other[domain]) is None
+
+
+def test_sixty_calls_on_a_limit_of_fifty(house):
+    def ask(number: int) -> str:
+        form = {"CallSid": f"CA{number:032x}", "AccountSid": "AC1", "From": f"+1555900{number:04}", "To": "+15550200"}
+        form |= {"CallStatus": "ringing", "Direction": "inbound"}
+        url = f"{house.url}/api/webhooks/incoming-call"
+        return requests.post(url, data=form, headers=sign("e2e-token", url, form), timeout=20).text
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(ask, range(60)))
+
+    assert sum("<Connect>" in answer for answer in answers) == 50
+    assert sum("busy" in answer for answer in answers) == 10
+    other = house.finish(house.ring(Line(BYE)))  # the other organisation does not notice
+    assert house.settled(other)["ended_reason"] == "agent-hung-up"
+
+
+def test_a_recording_is_fetched_sealed_and_playable(house):
+    house.set_lines("one.test", record_calls=True)
+    try:
+        call = house.finish(house.ring(Line(OPEN), Line(BYE)))
+        stored = house.settled(
+            call, until=lambda stored: {"status": "stored"} in [event["detail"] for event in stored["events"]]
+        )
+    finally:
+        house.set_lines("one.test", record_calls=False)
+
+    assert stored["ended_reason"] == "agent-hung-up"
+    files = list((house.folder / "files").rglob("*.sealed"))
+    assert files
+    assert all(b"RIFF" not in path.read_bytes() for path in files)

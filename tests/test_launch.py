@@ -1,0 +1,142 @@
+"""`serve`: what it prints, what it leaves behind, and how calls end when it is told to stop."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sandbox.caller import Line
+from tests.installation import Installation, wait_for
+from thanos.env import BASE_DIR
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
+
+
+@pytest.fixture
+def installation(tmp_path: Path, unused_port: int):
+    made = Installation(tmp_path / "state", port=unused_port, DRAIN_TIMEOUT_S="20")
+    made.start()
+    yield made
+    if made.process.poll() is None:
+        made.process.send_signal(signal.SIGTERM)
+        made.process.wait(45)
+    made.providers.stop()
+
+
+def left_behind(folder: Path) -> list[str]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(folder) in line and "pytest" not in line:
+            found.append(line)
+    return found
+
+
+def test_the_demonstration_is_printed_as_it_happens(tmp_path, unused_port):
+    environment = Installation.clean_environment() | {"STATE_DIR": str(tmp_path / "state")}
+    command = [sys.executable, "manage.py", "serve", "--port", str(unused_port)]
+    log = tmp_path / "out.log"
+    begun = time.monotonic()
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=BASE_DIR, env=environment, stdout=out, stderr=out)
+    try:
+        wait_for(lambda: "agent:" in log.read_text(), 60, "the first word")
+        first_word_s = time.monotonic() - begun
+        wait_for(lambda: "Sign in as" in log.read_text(), 90, "the addresses")
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(40) == 0
+    text = log.read_text()
+
+    assert first_word_s < 60
+    assert "The sandbox plays twilio and deepgram." in text
+    assert "caller: Hello, when are you open on Saturdays?" in text
+    assert "(the caller interrupts)" in text
+    assert "(the agent uses end_call)" in text
+    assert re.search(r"password \S{16}   \(shown this once\)", text)
+    assert (tmp_path / "state" / "secrets.env").stat().st_mode & 0o777 == 0o600
+    (recording,) = (tmp_path / "state" / "demo-calls").glob("*.wav")
+    assert recording.read_bytes()[:4] == b"RIFF"
+    wait_for(lambda: not left_behind(tmp_path / "state"), 15, "everything to end")
+
+
+def test_a_call_finishes_before_its_worker_does(installation):
+    installation.add_tenant("one.test", "+15550100")
+    installation.set_lines("one.test", greeting="Hello.")
+    call = installation.ring(Line("Goodbye.", when="wait", after_s=5))
+    wait_for(lambda: call.streams, 20, "the stream")
+
+    installation.process.send_signal(signal.SIGTERM)
+    installation.finish(call, 30)
+
+    assert installation.process.wait(40) == 0
+    assert call.caller.said == ["Goodbye."]
+    assert [event["why"] for event in call.events if event["kind"] == "stream-ended"] == ["server"]
+    assert not [event for event in call.events if event["kind"].startswith("webhook-")]
+    assert call.twiml[-1].endswith("<Hangup /></Response>")
+    wait_for(lambda: not left_behind(installation.folder), 15, "everything to end")
+
+
+def test_kill_leaves_nothing_behind_and_the_next_start_is_clean(installation):
+    installation.add_tenant("one.test", "+15550100")
+
+    installation.process.kill()
+    installation.process.wait()
+    wait_for(lambda: not left_behind(installation.folder), 40, "everything to end")
+
+    installation.start()
+    assert installation.manage("add_phone_number", "+15550101", "--tenant", "one.test").returncode == 0
+
+
+def test_two_instances_do_not_disturb_each_other(installation, tmp_path, unused_port):
+    other = Installation(tmp_path / "other", port=_free_port())
+    other.start()
+    try:
+        for one in (installation, other):
+            one.add_tenant("one.test", "+15550100")
+        assert installation.folder != other.folder
+    finally:
+        assert other.stop() == 0
+    assert installation._is_up()
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_commands_say_clearly_what_is_wrong(installation):
+    installation.add_tenant("one.test", "+15550100")
+    again = installation.manage(
+        *("create_tenant", "--name", "N", "--domain", "one.test"),
+        *("--admin-email", "e@x.test", "--admin-password", "correct horse battery"),
+    )
+    taken = installation.manage("add_phone_number", "+15550100", "--tenant", "one.test")
+    nowhere = installation.manage("add_phone_number", "+15550109", "--tenant", "nowhere.test")
+    healthy = installation.manage("doctor")
+
+    assert [done.returncode for done in (again, taken, nowhere, healthy)] == [1, 1, 1, 0]
+    assert "already belongs to an organisation" in again.stderr
+    assert "already belongs to one.test" in taken.stderr
+    assert "No organisation has the domain" in nowhere.stderr
+    assert "A call can be answered." in healthy.stdout
+    assert "Traceback" not in again.stderr + taken.stderr + nowhere.stderr
+
+
+def test_a_port_in_use_is_said_in_one_sentence(installation):
+    command = [sys.executable, "manage.py", "serve", "--no-demo", "--port", str(installation.port)]
+    done = subprocess.run(command, cwd=BASE_DIR, env=installation.environment, capture_output=True, text=True, timeout=30)
+
+    assert done.returncode == 1
+    assert "Choose another: make run PORT=" in done.stderr
+    assert "Traceback" not in done.stderr
