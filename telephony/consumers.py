@@ -15,6 +15,7 @@ from django.db import DatabaseError, InterfaceError
 from redis.exceptions import RedisError
 
 from telephony.conversation import Conversation
+from telephony.ending import end_tasks
 from telephony.models.calls import control_group
 from telephony.outbox import Outbox, Send
 from telephony.plan import CallPlan
@@ -141,8 +142,11 @@ async def _carry(
     finally:
         for task in (*background, control):
             task.cancel()
-        await asyncio.gather(*background, control, return_exceptions=True)
-        await _end(tenant, conversation, outbox)
+        try:
+            await _end(tenant, conversation, outbox)
+        finally:
+            worker.closed(id(conversation))
+            await end_tasks(*background, control)
 
 
 async def _end(tenant: Tenant, conversation: Conversation, outbox: Outbox) -> None:
@@ -153,10 +157,7 @@ async def _end(tenant: Tenant, conversation: Conversation, outbox: Outbox) -> No
         try:
             await outbox.close()
         finally:
-            try:
-                await conversation.close()
-            finally:
-                worker.closed(id(conversation))
+            await conversation.close()
 
 
 class _Inbound:

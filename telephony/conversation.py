@@ -18,6 +18,7 @@ from typing import Any
 from agents.tools import ToolContext, ToolError, run_tool, tools_named
 from telephony import effects as fx
 from telephony.bridge import Bridge, Phase
+from telephony.ending import end_tasks
 from telephony.engines.base import Engine, EngineConfig, EngineError, Event, Failed, Ready, ToolRequest
 from telephony.engines.registry import make_engine
 from telephony.enums import EventKind
@@ -217,9 +218,7 @@ class Conversation:
 
     async def close(self) -> None:
         """Stop everything and make what is left durable. Safe to repeat."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         if self._engine is not None:
             await self._engine.close()
         dropped = self.frames_dropped + self.outbox.dropped
