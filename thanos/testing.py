@@ -79,7 +79,7 @@ def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
     return True
 
 
-def _fingerprint() -> str:
+def fingerprint() -> str:
     """Changes whenever the prepared database would."""
     digest = hashlib.sha256()
     patterns = (
@@ -103,7 +103,7 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
 
     settings = connections.settings["default"]
     address = {"host": settings["HOST"], "user": settings["USER"] or None, "password": settings["PASSWORD"] or None}
-    template, name = f"template_{_fingerprint()}", f"test_{WORKER}"
+    template, name = f"template_{fingerprint()}", f"test_{WORKER}"
     with psycopg.connect(**address, dbname="postgres", autocommit=True) as server, django_db_blocker.unblock():  # type: ignore[arg-type]
         server.execute("SELECT pg_advisory_lock(4711)")  # of several processes, one prepares the template
         if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template]).fetchone():

@@ -97,8 +97,10 @@ class CarrierCall:
             self.ended_at = time.monotonic()
             self.status = "completed"
             self.note("ended", duration_s=self.duration_s)
-            await self._report_end(webhooks.status_url)
-            self.done.set()
+            try:
+                await self._report_end(webhooks.status_url)
+            finally:
+                self.done.set()
 
     async def _follow(self, instructions: tuple[str, str]) -> tuple[str, str] | None:
         """Get a document and follow it; return where to go next, or None at the end of the call."""
