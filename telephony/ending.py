@@ -15,8 +15,8 @@ ROUND_S = 0.5
 async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks and wait for them, at most `ROUNDS * ROUND_S` seconds.
 
-    One cancellation is not enough: a task can lose it. Before Python 3.12 `asyncio.wait_for` returns its result instead
-    when both come at once, which is how a Redis client deep down swallows it, and the task goes on as if nothing were.
+    One cancellation is not enough: a task can lose it. A task waiting on the channel layer was seen to go on as if nothing
+    had been; before Python 3.12 `asyncio.wait_for` does that to whoever is cancelled just as its own wait is over.
     """
     running = {task for task in tasks if not task.done()}
     for _ in range(ROUNDS):
