@@ -1,7 +1,8 @@
 """One process that plays every provider on loopback: `python -m sandbox.server`.
 
 Besides the providers' own routes it has a few for whoever runs a demonstration: `POST /sandbox/calls` places a call
-and streams what happens as one JSON object a line, `POST /sandbox/faults` orders a fault of the voice agent.
+and streams what happens as one JSON object a line, `POST /sandbox/faults` orders a fault of the voice agent, and
+`GET /sandbox/mail` is the outbox: every e-mail as its recipient gets it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from aiohttp import web
 from sandbox.caller import DEMO, Caller, Line
 from sandbox.deepgram.agent import AgentServer, from_environment
 from sandbox.deepgram.faults import Fault, Kind
+from sandbox.sendgrid.account import MailAccount
+from sandbox.sendgrid.api import Api
+from sandbox.sendgrid.orders import Orders
+from sandbox.sendgrid.outbox import Outbox
 from sandbox.twilio.call import CallFaults
 from sandbox.twilio.network import Network
 from sandbox.twilio.rest import Rest
@@ -29,15 +34,19 @@ from sandbox.twilio.stream import StreamFaults
 
 
 class Sandbox:
-    def __init__(self, network: Network, agent: AgentServer, recordings_dir: Path) -> None:
+    def __init__(self, network: Network, agent: AgentServer, mail: MailAccount, recordings_dir: Path) -> None:
         self.network = network
         self.agent = agent
+        self.mail = mail
         self.rest = Rest(network)
         self.recordings_dir = recordings_dir
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=1 << 20)
         app.add_routes(self.rest.routes())
+        app.add_routes(Api(self.mail).routes())
+        app.add_routes(Orders(self.mail).routes())
+        app.add_routes(Outbox(self.mail).routes())
         app.add_routes(
             [
                 web.get("/v1/agent/converse", self.agent.handle),
@@ -99,7 +108,14 @@ def build() -> Sandbox:
         auth_token=os.environ["TWILIO_AUTH_TOKEN"],
         public_base_url=os.environ["PUBLIC_BASE_URL"].rstrip("/"),
     )
-    return Sandbox(network, from_environment(), Path(os.environ["STATE_DIR"]) / "demo-calls")
+    mail = MailAccount(
+        os.environ.get("SENDGRID_API_KEY", ""),
+        public_base_url=os.environ["PUBLIC_BASE_URL"],
+        signing_key=os.environ.get("SANDBOX_MAIL_SIGNING_KEY", ""),
+        senders=frozenset({os.environ.get("SMTP_FROM_EMAIL", "")}),
+    )
+    mail.inbound_url = os.environ.get("SANDBOX_MAIL_INBOUND_URL", "")
+    return Sandbox(network, from_environment(), mail, Path(os.environ["STATE_DIR"]) / "demo-calls")
 
 
 async def serve(listening: socket.socket) -> None:
@@ -112,6 +128,7 @@ async def serve(listening: socket.socket) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await stopping.wait()
     await sandbox.network.close()
+    await sandbox.mail.close()
     await runner.cleanup()
 
 
