@@ -14,7 +14,7 @@ install: .venv/.runtime
 
 test: .venv/.dev
 	$(BIN)/python -m tests.browser
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as examples
 
 from sandbox.deepgram.agent import AgentServer
+from sandbox.sendgrid.account import MailAccount
+from sandbox.sendgrid.webhook import Post
 from sandbox.server import Sandbox
 from sandbox.twilio.network import Network
 from telephony.models import Line
@@ -111,6 +114,7 @@ class SandboxThread:
     def __init__(self, *, account_sid: str, auth_token: str, api_key: str, public_base_url: str = "") -> None:
         self.network = Network(account_sid=account_sid, auth_token=auth_token, public_base_url=public_base_url)
         self.agent = AgentServer(api_key)
+        self.mail = MailAccount("SG.sandbox", public_base_url=public_base_url)
         self.loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -125,11 +129,11 @@ class SandboxThread:
         from thanos.env import environment
 
         asyncio.set_event_loop(self.loop)
-        self.sandbox = Sandbox(self.network, self.agent, Path(environment().state_dir) / "demo-calls")
+        self.sandbox = Sandbox(self.network, self.agent, self.mail, Path(environment().state_dir) / "demo-calls")
         self.runner = web.AppRunner(self.sandbox.application(), access_log=None)
         self.loop.run_until_complete(self.runner.setup())
-        site = web.TCPSite(self.runner, "127.0.0.1", 0)
-        self.loop.run_until_complete(site.start())
+        self.site = web.TCPSite(self.runner, "127.0.0.1", 0)
+        self.loop.run_until_complete(self.site.start())
         self.port = self.runner.addresses[0][1]
         self.network.api_url = self.url
         self._ready.set()
@@ -143,12 +147,29 @@ class SandboxThread:
     def socket_url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Let nobody listen on the port: connections are refused."""
+        from aiohttp import web
+
+        self.do(self.site.stop())
+        try:
+            yield
+        finally:
+            self.site = web.TCPSite(self.runner, "127.0.0.1", self.port)
+            self.do(self.site.start())
+
+    def events(self) -> list[Post]:
+        """Let all that can happen to messages happen now; return the signed posts a test hands to the product."""
+        return self.do(self.mail.settle())  # type: ignore[no-any-return]
+
     def do(self, work: Any, timeout_s: float = 90.0) -> Any:
         """Run a coroutine on the sandbox's loop and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout_s)
 
     def stop(self) -> None:
         self.do(self.network.close(), 10)
+        self.do(self.mail.close(), 10)
         self.do(self.runner.cleanup(), 10)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
@@ -157,15 +178,25 @@ class SandboxThread:
 
 @pytest.fixture
 def providers(settings: Any) -> Iterator[SandboxThread]:
-    """Stand-ins for this process: the configured carrier account and voice agent."""
+    """Stand-ins for this process: the configured carrier account, voice agent and e-mail provider."""
     env = settings.ENV
     running = SandboxThread(
         account_sid=env.twilio_account_sid, auth_token=env.twilio_auth_token, api_key=env.deepgram_api_key
     )
-    before = env.twilio_api_url, env.deepgram_agent_url
-    env.twilio_api_url, env.deepgram_agent_url = running.url, running.socket_url
+    running.mail.senders.add(env.smtp_from_email)
+    pointed = {
+        "twilio_api_url": running.url,
+        "deepgram_agent_url": running.socket_url,
+        "sendgrid_api_key": running.mail.api_key,
+        "sendgrid_api_url": running.url,
+        "sendgrid_webhook_public_key": [running.mail.public_key],
+    }
+    before = {name: getattr(env, name) for name in pointed}
+    for name, value in pointed.items():
+        setattr(env, name, value)
     yield running
-    env.twilio_api_url, env.deepgram_agent_url = before
+    for name, value in before.items():
+        setattr(env, name, value)
     running.stop()
 
 

@@ -36,6 +36,12 @@ class AuditAction(TextChoices):
     CONTACTS_CHANGED = "contacts-changed", "Contacts changed"
     WEBHOOK_CHANGED = "webhook-changed", "Webhook changed"
     SETTINGS_CHANGED = "settings-changed", "Settings changed"
+    MAILING_STARTED = "mailing-started", "E-mail to many started"
+    MAILING_CHANGED = "mailing-changed", "E-mail to many paused, resumed or cancelled"
+    TEMPLATE_CHANGED = "template-changed", "E-mail template changed"
+    SUPPRESSION_CHANGED = "suppression-changed", "Suppression list changed"
+    SENDING_DOMAIN_CHANGED = "sending-domain-changed", "Sending domain changed"
+    SEQUENCE_CHANGED = "sequence-changed", "E-mail sequence changed"
     FILE_DOWNLOADED = "file-downloaded", "File downloaded"
 
 
@@ -54,6 +60,8 @@ class Scope(TextChoices):
     EXPORTS_READ = "exports:read", "Export contacts"
     WEBHOOKS_READ = "webhooks:read", "Read webhooks and their deliveries"
     WEBHOOKS_WRITE = "webhooks:write", "Change webhooks and send again"
+    EMAIL_READ = "email:read", "Read templates, e-mails and what became of them"
+    EMAIL_WRITE = "email:write", "Change templates, send e-mail, change the suppression list"
     SETTINGS_READ = "settings:read", "Read custom fields, statuses and views"
     SETTINGS_WRITE = "settings:write", "Change custom fields, statuses and views"
 

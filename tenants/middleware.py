@@ -14,7 +14,7 @@ from tenants.models import Domain, Membership
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 # Found by the number, token or record they name, on any host; probes come without a known host at all.
-HOSTLESS = ("/api/webhooks/", "/health", "/metrics")
+HOSTLESS = ("/api/webhooks/", "/mail/", "/health", "/metrics")
 # Pages a signed-in stranger may still see on a tenant's domain.
 OPEN_TO_STRANGERS = ("/accounts/", "/join/", "/api/v1/token", "/api/schema", "/api/docs")
 

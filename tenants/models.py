@@ -220,6 +220,21 @@ class IdempotentRequest(models.Model):
         return f"{self.key} of {self.principal}"
 
 
+class SendingDomain(models.Model):
+    """Which organisation writes e-mail from a domain: no two can. What is known of it is in its room (crm.email).
+
+    It outlives its organisation until the provider has forgotten the domain too.
+    """
+
+    domain = models.CharField(max_length=253, unique=True)
+    tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="sending_domains")
+    provider_id = models.CharField(max_length=40, blank=True)  # at the provider; empty: not registered, as far as we know
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.domain
+
+
 class SpokenText(models.Model):
     """A sentence the platform says when no organisation's line can. One row each, editable by staff."""
 

@@ -1,4 +1,7 @@
-"""What the OpenAPI description says of every operation: the errors it may answer with, and what a token needs."""
+"""What the OpenAPI description says of every operation: the errors it may answer with, and what a token needs.
+
+A view names in `may_conflict` those of its actions that answer 409 when things are not as the request takes them to be.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ ERRORS = {
     "401": "Nobody is signed in, or the token does not work.",
     "403": "The person, or the token's scopes, do not allow this.",
     "404": "There is no such thing here.",
-    "409": "A request with this Idempotency-Key is still being carried out.",
+    "409": "Things are not as the request takes them to be, or one with this Idempotency-Key is still being carried out.",
     "413": "The request is too large.",
     "415": "The body is of a kind that is not understood.",
     "422": "This Idempotency-Key was used for another request.",
@@ -65,6 +68,8 @@ class ApiSchema(AutoSchema):  # type: ignore[misc]
             possible += ["413", "415"]
         if self._is_idempotent():
             possible += ["409", "422"]
+        if getattr(self.view, "action", None) in getattr(self.view, "may_conflict", ()):
+            possible += ["409"]
         return possible
 
     def _is_idempotent(self) -> bool:

@@ -4,12 +4,16 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.text import get_text_list
 
 
 def installation(request: HttpRequest) -> dict[str, Any]:
     """What every page knows: which providers are played by stand-ins, and who is looking."""
+    played = settings.ENV.sandboxed_providers
     return {
-        "sandboxed_providers": settings.ENV.sandboxed_providers,
+        "sandboxed_providers": played,
+        "stand_ins": get_text_list(played, "and"),
+        "outbox_url": settings.ENV.outbox_url,
         "membership": getattr(request, "membership", None),
         "tenant": getattr(request, "tenant", None),
     }

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from channels.db import database_sync_to_async
 from django.utils import timezone
 
+from thanos.env import environment
+
 if TYPE_CHECKING:
     from crm.models import Contact
     from tenants.models import User
@@ -176,11 +178,13 @@ def _describe(event: dict[str, Any]) -> str:
 
 
 def _show_addresses(demo: Demo, port: int) -> None:
+    outbox = environment().outbox_url
     lines = [
         "",
         f"  http://{demo.domain}:{port}/   the organisation's pages: dashboard, calls, lines, people",
         f"  http://localhost:{port}/admin/   the staff pages",
         f"  http://{demo.domain}:{port}/api/docs/   the REST API",
+        *([f"  {outbox}   every e-mail that was sent, as its recipient gets it"] if outbox else []),
         "",
         f"  Sign in as {demo.email}"
         + (

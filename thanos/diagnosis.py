@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import connection
 from redis.exceptions import RedisError
 
+from crm.email.services.doctor import findings as email_findings
 from telephony.engines.registry import is_configured
 from telephony.enums import EngineName
 from telephony.models import Line
@@ -121,6 +122,11 @@ def _mail() -> Iterator[Finding]:
         yield Finding("No mail is sent: invitations and password resets are kept as files.", "Set EMAIL_URL.", False)
 
 
+def _email() -> Iterator[Finding]:
+    for text, cure in email_findings():
+        yield Finding(text, cure, False)
+
+
 def _keys() -> Iterator[Finding]:
     if len(settings.ENV.field_encryption_keys) > 1:
         yield Finding(
@@ -137,6 +143,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _voice_agent,
     _summaries,
     _mail,
+    _email,
     _keys,
     _tenants,
 )

@@ -63,7 +63,13 @@ class Environment(BaseSettings):
     elevenlabs_base_url: str = ""
     sendgrid_api_key: str = ""
     sendgrid_api_url: str = ""
-    sendgrid_webhook_public_key: str = ""
+    # What events are signed with; several, comma-separated, while one key takes the place of another.
+    sendgrid_webhook_public_key: Annotated[list[str], NoDecode] = []
+    # What a template prints for each recipient travels beside it, so that one request carries a thousand messages. The
+    # provider's word on this without a template of its own is old: switched off, such messages go one by one.
+    sendgrid_substitutions: bool = True
+    inbound_email_host: str = ""  # whose mail the provider hands to us: answers to what was sent are read there
+    emails_per_minute: int = Field(6000, ge=1)  # of the whole installation; each organisation has its own limit below
     email_url: str = ""  # smtp://user:password@host:587?tls, or smtps://…
     smtp_from_email: str = "thanotopolis@localhost"
     smtp_from_name: str = "Thanotopolis"
@@ -81,6 +87,7 @@ class Environment(BaseSettings):
     max_concurrent_calls: int = Field(50, ge=1)
     # Providers played by the stand-ins of `sandbox/`, set by `serve`: shown on every page.
     sandboxed_providers: Annotated[list[str], NoDecode] = []
+    sandbox_url: str = ""  # where they answer, set by `serve`; the outbox is there
 
     @field_validator(
         "allowed_hosts",
@@ -88,6 +95,7 @@ class Environment(BaseSettings):
         "twilio_shared_keys",
         "sandboxed_providers",
         "webhook_allowed_networks",
+        "sendgrid_webhook_public_key",
         mode="before",
     )
     @classmethod
@@ -122,6 +130,11 @@ class Environment(BaseSettings):
     def media_url(self) -> str:
         """`public_url` as a WebSocket address: http becomes ws, https becomes wss."""
         return "ws" + self.public_url.removeprefix("http")
+
+    @property
+    def outbox_url(self) -> str:
+        """Where every e-mail can be read while a stand-in takes them, or ""."""
+        return f"{self.sandbox_url}/sandbox/mail" if "sendgrid" in self.sandboxed_providers else ""
 
     @property
     def public_host(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import hashlib
 import os
 import signal
@@ -18,6 +19,10 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from django.utils.text import get_text_list
 
 from thanos.embedded import Lease, lease_services
 from thanos.env import BASE_DIR, Environment, environment, running_file, state_dir_from_environment
@@ -31,7 +36,13 @@ SHARED_VARIABLES = (
     "TWILIO_API_URL",
     "DEEPGRAM_API_KEY",
     "DEEPGRAM_AGENT_URL",
+    "SENDGRID_API_KEY",
+    "SENDGRID_API_URL",
+    "SENDGRID_WEBHOOK_PUBLIC_KEY",
+    "INBOUND_EMAIL_HOST",
+    "SMTP_FROM_EMAIL",
     "SANDBOXED_PROVIDERS",
+    "SANDBOX_URL",
 )
 
 
@@ -73,6 +84,7 @@ class Launcher:
         self.at_once = asyncio.Event()
         self.processes = Processes()
         self.sandbox_port: int | None = None
+        self._mail_key = ""  # what the stand-in signs its news of e-mail with: told to it and to nobody else
 
     def _log(self, text: str) -> None:
         say(f"[{time.monotonic() - self.begun:5.1f} s] {text}")
@@ -90,7 +102,7 @@ class Launcher:
             if not self.stopping.is_set():
                 # What takes long has a process of its own, so that no transcript waits behind an import; and nobody
                 # waits for it to start.
-                await self._start_worker("bulk", "bulk,webhooks", 3, variables, environment())
+                await self._start_worker("bulk", "bulk,webhooks,email", 4, variables, environment())
             await self._demonstrate()
             await self._wait_for_end()
         finally:
@@ -151,13 +163,30 @@ class Launcher:
             if env.deepgram_agent_url == defaults["deepgram_agent_url"].default:
                 variables["DEEPGRAM_AGENT_URL"] = "ws" + url.removeprefix("http")
                 played.append("deepgram")
+        if self._plays_mail(env, variables, key=f"SG.{secret}", url=url):
+            played.append("sendgrid")
         variables["SANDBOXED_PROVIDERS"] = ",".join(played)
+        variables["SANDBOX_URL"] = url if played else ""
         self._tell_others(env.state_dir, variables)
         # The stand-in agent thinks with a configured model; it reads no .env file of its own.
         variables |= {"OPENAI_BASE_URL": env.openai_base_url, "OPENAI_API_KEY": env.openai_api_key}
         if played:
             self.sandbox_port = sandbox_socket.getsockname()[1]
         return played
+
+    def _plays_mail(self, env: Environment, variables: dict[str, str], *, key: str, url: str) -> bool:
+        """Whoever has an SMTP server wants e-mail to go there."""
+        if env.sendgrid_api_key or env.email_url:
+            return False
+        variables["SENDGRID_API_KEY"] = key
+        variables["SMTP_FROM_EMAIL"] = env.smtp_from_email
+        if env.sendgrid_api_url:
+            return False
+        self._mail_key, public = new_signing_key()
+        variables["SENDGRID_API_URL"] = url
+        variables["SENDGRID_WEBHOOK_PUBLIC_KEY"] = public
+        variables["INBOUND_EMAIL_HOST"] = env.inbound_email_host or "replies.localhost"
+        return True
 
     @staticmethod
     def _tell_others(state_dir: Path, variables: dict[str, str]) -> None:
@@ -194,10 +223,14 @@ class Launcher:
         return True
 
     async def _start_sandbox(self, variables: dict[str, str]) -> None:
+        from crm.email.signing import inbound_url
+
         number = self._sandbox_socket.fileno()
         command = [sys.executable, "-m", "sandbox.server", str(number)]
-        await self.processes.start(Child("sandbox", command, variables, (number,)))
-        self._log(f"The sandbox plays {variables['SANDBOXED_PROVIDERS'].replace(',', ' and ')}.")
+        told = {"SANDBOX_MAIL_SIGNING_KEY": self._mail_key, "SANDBOX_MAIL_INBOUND_URL": inbound_url()}
+        await self.processes.start(Child("sandbox", command, {**variables, **told}, (number,)))
+        played = variables["SANDBOXED_PROVIDERS"].split(",")
+        self._log(f"The sandbox plays {get_text_list(played, 'and')}.")
 
     async def _start_product(self, variables: dict[str, str], listening: socket.socket, env: Environment) -> None:
         number = listening.fileno()
@@ -238,6 +271,8 @@ class Launcher:
     async def _demonstrate(self) -> None:
         if self.stopping.is_set() or not self.options.demo:
             say(f"  {environment().public_url}/admin/   staff")
+            if outbox := environment().outbox_url:
+                say(f"  {outbox}   every e-mail that was sent")
             return
         from thanos.demo import show_demo
 
@@ -254,6 +289,14 @@ class Launcher:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for task in waits:
             task.cancel()
+
+
+def new_signing_key() -> tuple[str, str]:
+    """Return a new key for signing and its public half, as base64 of their DER forms."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(private).decode(), base64.b64encode(public).decode()
 
 
 def _answers(url: str) -> bool:

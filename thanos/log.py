@@ -14,7 +14,8 @@ from typing import Any
 
 # With its country code, or ten digits and more without: what is masked too much is only a counter.
 _NUMBER = re.compile(r"(?:(?:(?<!\w)\+|%2B|(?<![\w.-])00)[1-9]\d{6,14}|(?<![\w.-])\d{10,15})(?![\w-])")
-_INVITATION = re.compile(r"/join/[^/\s]+")
+# Paths whose last part is a key: invitations, recipients' own pages, and where the provider brings answers.
+_KEY_IN_PATH = re.compile(r"(/(?:join|mail/[up]|api/webhooks/sendgrid/inbound)/)[^/\s]+")
 _SECRET = re.compile(r"\b(tht|whsec)_[\w-]+")  # API tokens, and what webhooks are signed with
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -22,7 +23,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 def redact(text: str) -> str:
     text = _SECRET.sub(r"\1_[secret]", text)
-    return _INVITATION.sub("/join/[token]", _EMAIL.sub("[e-mail]", _NUMBER.sub("[number]", text)))
+    return _KEY_IN_PATH.sub(r"\1[token]", _EMAIL.sub("[e-mail]", _NUMBER.sub("[number]", text)))
 
 
 class Redact(logging.Filter):

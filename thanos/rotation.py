@@ -10,6 +10,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import connection, models, transaction
 
+from crm.email.models import EmailEvent, EmailMessage, InboundEmail, Suppression
 from crm.hooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from crm.imports.models import BadRow, ContactImport
 from crm.models import Attachment, Contact, ContactChange, Interaction, MergeRecord
@@ -35,6 +36,10 @@ _MODELS: tuple[type[models.Model], ...] = (
     WebhookAttempt,
     ContactImport,
     BadRow,
+    EmailMessage,
+    EmailEvent,
+    InboundEmail,
+    Suppression,
 )
 
 
@@ -92,6 +97,12 @@ def _indexes(row: models.Model) -> dict[str, object]:
     if isinstance(row, Contact):
         found = columns({"contact_email": row.contact_email, "phones": row.phones}, contact=row)
         return {name: found[name] for name in ("email_index", "phone_indexes")}
+    if isinstance(row, EmailMessage):
+        return {"email_index": blind_index(row.to_email)}
+    if isinstance(row, Suppression):
+        return {"email_index": blind_index(row.email)}
+    if isinstance(row, InboundEmail):
+        return {"from_index": blind_index(row.from_email)}
     return {}
 
 

@@ -12,6 +12,7 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 
 urlpatterns = [
     *webhooks,
+    path("", include("crm.email.urls_public")),
     path("", include("thanos.urls_shared")),
     path("", views.public_home, name="home"),
     path("accounts/", include("allauth.urls")),

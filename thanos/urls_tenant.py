@@ -10,6 +10,7 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("", include("tenants.urls")),
     path("crm/", include("crm.imports.urls")),
+    path("", include("crm.email.urls")),
     path("", include("crm.urls")),
     path("", include("telephony.urls")),
     path("settings/webhooks/", include("crm.hooks.urls")),

@@ -13,6 +13,10 @@ class Event(TextChoices):
     INTERACTION_ADDED = "interaction.added", "Interaction added"
     CALL_STARTED = "call.started", "Call started"
     CALL_FINISHED = "call.finished", "Call finished"
+    MAILING_FINISHED = "mailing.finished", "E-mail to many finished"
+    EMAIL_BOUNCED = "email.bounced", "E-mail bounced"
+    EMAIL_UNSUBSCRIBED = "email.unsubscribed", "Recipient unsubscribed"
+    EMAIL_REPLIED = "email.replied", "Recipient replied"
     IMPORT_FINISHED = "import.finished", "Import finished"
     TEST = "webhook.test", "Test"  # sent by the button on the page; nobody subscribes to it
 

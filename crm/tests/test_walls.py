@@ -7,7 +7,7 @@ import uuid
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-NAMESPACES = ("crm", "imports", "hooks")
+NAMESPACES = ("crm", "imports", "hooks", "email")
 _SAMPLES = {"int": 1, "uuid": uuid.UUID(int=1), "slug": "city", "str": "x"}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from django.contrib import messages
 from django.http import HttpResponse, QueryDict
@@ -34,7 +34,9 @@ def job_start(request: MemberRequest) -> HttpResponse:
     if action == "merge":
         return _merge_chosen(request, ids)
     if action == "export":
-        return _export_chosen(request, ids)
+        return _lead_on(request, ids, reverse("imports:export"), "format=csv&{query}")
+    if action == "enrol":
+        return _lead_on(request, ids, reverse("email:sequence-choose"), "query={quoted}")
     if action not in JobKind.values:
         messages.error(request, "Choose what to do with them.")
         return redirect("crm:contact-list")
@@ -75,14 +77,15 @@ def _parameters(request: MemberRequest, kind: JobKind) -> dict[str, Any]:
     return {}
 
 
-def _export_chosen(request: MemberRequest, ids: list[int]) -> HttpResponse:
+def _lead_on(request: MemberRequest, ids: list[int], address: str, parameters: str) -> HttpResponse:
+    """Go on to a page for the chosen contacts, or for all that the list shows."""
     query = clean_query(QueryDict(request.POST.get("query", "")))
     if request.POST.get("all") != "yes":
         if not ids:
             messages.error(request, "Choose at least one contact.")
             return redirect("crm:contact-list")
         query = urlencode({"id": ids}, doseq=True)
-    return redirect(f"{reverse('imports:export')}?format=csv{f'&{query}' if query else ''}")
+    return redirect(f"{address}?{parameters.format(query=query, quoted=quote(query))}".rstrip("&"))
 
 
 def _merge_chosen(request: MemberRequest, ids: list[int]) -> HttpResponse:

@@ -45,7 +45,7 @@ SHARED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
 ]
-TENANT_APPS = ["crm", "crm.hooks", "crm.imports", "telephony"]
+TENANT_APPS = ["crm", "crm.hooks", "crm.imports", "crm.email", "telephony"]
 INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
 
 TENANT_MODEL = "tenants.Tenant"
@@ -178,6 +178,10 @@ CELERY_TASK_ROUTES = {
     "crm_hooks.deliver": {"queue": "webhooks"},
     "crm_imports.sweep_*": {"queue": "scheduled"},
     "crm_imports.*": {"queue": "bulk"},
+    "crm_email.sweep_*": {"queue": "scheduled"},
+    "crm_email.send_*": {"queue": "email"},
+    "crm_email.apply_*": {"queue": "default"},
+    "crm_email.*": {"queue": "bulk"},
 }
 CELERY_BEAT_SCHEDULE = {
     "write-transcripts": {"task": "telephony.write_transcripts", "schedule": 1.0, "options": {"expires": 5}},
@@ -187,6 +191,15 @@ CELERY_BEAT_SCHEDULE = {
     "expire-webhooks": {"task": "crm_hooks.sweep_expired", "schedule": timedelta(hours=1), "options": {"expires": 3600}},
     "resume-imports": {"task": "crm_imports.sweep_silent", "schedule": 15.0, "options": {"expires": 15}},
     "forget-imports": {"task": "crm_imports.sweep_expired", "schedule": timedelta(hours=1), "options": {"expires": 3600}},
+    "carry-on-sending": {"task": "crm_email.sweep_sending", "schedule": 10.0, "options": {"expires": 10}},
+    "apply-email-events": {"task": "crm_email.sweep_events", "schedule": 15.0, "options": {"expires": 15}},
+    "advance-sequences": {"task": "crm_email.sweep_sequences", "schedule": 20.0, "options": {"expires": 20}},
+    "stop-enrolments": {
+        "task": "crm_email.sweep_enrolments",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 300},
+    },
+    "check-sending-domains": {"task": "crm_email.sweep_domains", "schedule": 30.0, "options": {"expires": 30}},
     "forget-idempotency-keys": {
         "task": "tenants.sweep_idempotency_keys",
         "schedule": timedelta(hours=1),
@@ -314,7 +327,7 @@ REST_FRAMEWORK = {
 SIMPLE_JWT = {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=60), "REFRESH_TOKEN_LIFETIME": timedelta(days=14)}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Thanotopolis",
-    "DESCRIPTION": "Calls, their transcripts and events, and the lines that answer them.",
+    "DESCRIPTION": "Contacts and what happened with them, e-mail, and calls with the lines that answer them.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,  # what is asked for and what is answered are described each for itself
@@ -325,6 +338,10 @@ SPECTACULAR_SETTINGS = {
         "ContactStatusEnum": "crm.enums.Status",
         "CallStatusEnum": "telephony.enums.CallStatus",
         "EngineEnum": "telephony.enums.EngineName",
+        "MailingStateEnum": "crm.email.enums.MailingState",
+        "MessageStateEnum": "crm.email.enums.MessageState",
+        "DomainStateEnum": "crm.email.enums.DomainState",
+        "EnrolmentStateEnum": "crm.email.enums.EnrolmentState",
     },
 }
 

@@ -170,7 +170,13 @@ def column_chart(bars: Sequence[Any], url: str, label: str) -> dict[str, Any]:
     return {"columns": columns, "url": url, "label": label, "top": top, "bar_width": width, "view_width": view_width}
 
 
-_UNDO = {"undo": "crm:contact-restore", "unmerge": "crm:merge-undo", "reopen": "crm:task-done"}
+_UNDO = {
+    "undo": "crm:contact-restore",
+    "unmerge": "crm:merge-undo",
+    "reopen": "crm:task-done",
+    "undelete-template": "email:template-undelete",
+    "suppress": "email:suppression-return",
+}
 
 
 @register.simple_tag

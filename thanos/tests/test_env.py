@@ -19,10 +19,13 @@ def make(**values):
 def test_lists_are_separated_by_commas():
     other = Fernet.generate_key().decode()
 
-    env = make(field_encryption_keys=f"{KEY}, {other}", allowed_hosts="a.test,b.test")
+    env = make(
+        field_encryption_keys=f"{KEY}, {other}", allowed_hosts="a.test,b.test", sendgrid_webhook_public_key="MFkw=, MFkx="
+    )
 
     assert env.field_encryption_keys == [KEY, other]
     assert env.allowed_hosts == ["a.test", "b.test"]
+    assert env.sendgrid_webhook_public_key == ["MFkw=", "MFkx="]
 
 
 @pytest.mark.parametrize(
@@ -81,4 +84,4 @@ def test_the_example_names_every_variable():
     example = (Path(BASE_DIR) / ".env.example").read_text()
 
     missing = [name.upper() for name in Environment.model_fields if name.upper() not in example]
-    assert missing == ["SANDBOXED_PROVIDERS"]  # set by `serve`, not by people
+    assert missing == ["SANDBOXED_PROVIDERS", "SANDBOX_URL"]  # set by `serve`, not by people

@@ -134,3 +134,67 @@ def test_plain_http_is_no_address_for_media_streams(alice, providers, settings):
     settings.PUBLIC_URL = "http://calls.example"
 
     assert any("need https" in finding.text for finding in diagnosis.diagnose())
+
+
+# --- the doctor on e-mail --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mail_settings(alice, providers, settings, monkeypatch):
+    """With a provider, a key, a host, and https: nothing is to be said."""
+    from crm.email.tests.news import Key
+
+    good = {
+        "sendgrid_api_key": "SG.x",
+        "sendgrid_webhook_public_key": [Key().public],
+        "inbound_email_host": "reply.example",
+        "sandboxed_providers": [],
+    }
+
+    def use(**changed):
+        for name, value in {**good, **changed}.items():
+            monkeypatch.setattr(settings.ENV, name, value)
+        found = [finding for finding in diagnosis.diagnose() if any(word in finding.cure for word in _MAIL)]
+        assert not any(finding.stops_calls for finding in found)
+        return [finding.cure for finding in found]
+
+    return use
+
+
+_MAIL = ("SENDGRID", "INBOUND", "event webhook")
+
+
+def test_e_mail_that_is_set_up_is_not_mentioned(mail_settings):
+    assert mail_settings() == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "cure"),
+    [
+        ({"sendgrid_api_key": ""}, "Set SENDGRID_API_KEY."),
+        ({"sendgrid_webhook_public_key": []}, "set SENDGRID_WEBHOOK_PUBLIC_KEY to its key"),
+        ({"sendgrid_webhook_public_key": ["nonsense"]}, "Copy it from the event webhook's settings."),
+        ({"inbound_email_host": ""}, "Set INBOUND_EMAIL_HOST"),
+    ],
+)
+def test_what_e_mail_lacks_is_said_with_its_cure(mail_settings, changed, cure):
+    [said] = mail_settings(**changed)
+
+    assert cure in said
+
+
+def test_one_click_unsubscribing_needs_https_but_for_stand_ins(mail_settings, settings, monkeypatch):
+    def said():
+        return [finding.cure for finding in diagnosis.diagnose() if "one-click" in finding.text]
+
+    assert (mail_settings(), said()) == ([], [])
+    settings.PUBLIC_URL = "http://crm.example"
+    assert said() == ["Set PUBLIC_BASE_URL=https://…"]
+    monkeypatch.setattr(settings.ENV, "sandboxed_providers", ["sendgrid"])
+    assert said() == []
+
+
+def test_without_any_way_of_sending_both_are_named(mail_settings, settings):
+    settings.EMAIL_IS_DELIVERED = False
+
+    assert "Set SENDGRID_API_KEY, or EMAIL_URL." in mail_settings(sendgrid_api_key="")

@@ -1,0 +1,1 @@
+"""E-mail: templates, sending to one or to many, what became of each message, sequences, sending domains."""
