@@ -17,14 +17,17 @@ from typing import Any
 
 import psutil
 import requests
+from django.conf import settings
 
 from conftest import SandboxThread
+from crm.email.signing import inbound_secret
 from sandbox.caller import Caller, Line
 from sandbox.twilio.call import CallFaults, CarrierCall
 from thanos.env import BASE_DIR
 from thanos.testing import fingerprint
 
 PASSWORD = "a long enough password"
+SENDER = "hello@platform.test"
 START_TIMEOUT_S = 60.0
 
 
@@ -36,17 +39,25 @@ class Installation:
         self.providers = SandboxThread(
             account_sid="AC" + "e" * 32, auth_token="e2e-token", api_key="e2e-key", public_base_url=self.url
         )
+        self.providers.mail.senders.add(SENDER)
+        self.providers.mail.inbound_url = f"{self.url}/api/webhooks/sendgrid/inbound/{inbound_secret()}"
         self.log = folder.parent / f"{folder.name}.log"
         self.environment = {
             **self.clean_environment(),
             "STATE_DIR": str(folder),
             "PORT": str(port),
             "PUBLIC_BASE_URL": self.url,
+            "SECRET_KEY": settings.SECRET_KEY,  # the same, so that what is derived from it is known here
             "TWILIO_ACCOUNT_SID": self.providers.network.account_sid,
             "TWILIO_AUTH_TOKEN": "e2e-token",
             "TWILIO_API_URL": self.providers.url,
             "DEEPGRAM_API_KEY": "e2e-key",
             "DEEPGRAM_AGENT_URL": self.providers.socket_url,
+            "SENDGRID_API_KEY": self.providers.mail.api_key,
+            "SENDGRID_API_URL": self.providers.url,
+            "SENDGRID_WEBHOOK_PUBLIC_KEY": self.providers.mail.public_key,
+            "SMTP_FROM_EMAIL": SENDER,
+            "INBOUND_EMAIL_HOST": "replies.test",
             "DRAIN_TIMEOUT_S": "20",
             "MAX_CONCURRENT_CALLS": "100",
             **environment,

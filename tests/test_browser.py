@@ -13,7 +13,7 @@ from sandbox.caller import Line
 from tests.installation import Installation, wait_for
 from tests.visitor import DOMAIN, Visitor
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("pages")]
 
 PAGES = [
     "/",

@@ -12,7 +12,7 @@ from sandbox.caller import Line
 from tests.installation import Installation
 from tests.visitor import DOMAIN, Visitor
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("calls")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("pages")]
 
 PAGES = [
     "/crm/",

@@ -10,7 +10,7 @@ import requests
 
 from tests.installation import Installation, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("calls")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pages")]
 
 ROWS = 30_000
 

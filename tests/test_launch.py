@@ -56,7 +56,8 @@ def test_the_demonstration_is_printed_as_it_happens(tmp_path, unused_port):
     text = log.read_text()
 
     assert first_word_s < 60
-    assert "The sandbox plays twilio and deepgram." in text
+    assert "The sandbox plays twilio, deepgram and sendgrid." in text
+    assert re.search(r"http://127.0.0.1:\d+/sandbox/mail   every e-mail", text)
     assert "caller: Hello, when are you open on Saturdays?" in text
     assert "(the caller interrupts)" in text
     assert "(the agent uses end_call)" in text
