@@ -1,4 +1,4 @@
-"""`python -m bench [media|scale|webhook|tenant|transcripts|contacts|imports|exports]`: table and STATE_DIR/bench.json."""
+"""`python -m bench [benchmark …]`: a table, and STATE_DIR/bench.json."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from bench import contacts, exports, imports, media, scale, tenant, transcripts, webhook
+from bench import contacts, emails, exports, imports, mailings, media, scale, tenant, transcripts, webhook
 from bench.cpu import REST, TESTED, pin
 from bench.product import ROOT, Product, running_product
 from bench.report import Result, show, write
@@ -26,10 +26,12 @@ BENCHMARKS: dict[str, Callable[[Product], list[Result]]] = {
     "contacts": contacts.run,
     "imports": imports.run,
     "exports": exports.run,
+    "emails": emails.run,
+    "mailings": mailings.run,
 }
 LIMIT_S = 480  # whatever hangs, the run ends and cleans up
 # A million of them are written first, or hundreds of thousands several times.
-LONGER_S = {"contacts": 1800, "imports": 1200, "exports": 1800}
+LONGER_S = {"contacts": 1800, "imports": 1200, "exports": 1800, "emails": 1800, "mailings": 1800}
 
 
 def main(arguments: list[str]) -> int:

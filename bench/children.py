@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
+
+from bench.cpu import Usage
 from bench.product import ROOT, set_up_django
 
 LIMIT_S = 900.0
@@ -23,7 +26,8 @@ FLAT_MB = 16.0  # what ten times as many rows may need more
 class Done:
     rows: int
     seconds: dict[str, float]
-    grown_mb: float  # at its peak, over what it was when Django was ready
+    cpu: dict[str, float]  # seconds, of the process and of those it started
+    grown_mb: float  # at its peak, over what it was when Django was ready; and the peak of those it started
 
     def rate(self, *names: str) -> float:
         return self.rows / sum(self.seconds[name] for name in names)
@@ -34,22 +38,34 @@ class Meter:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.cpu: dict[str, float] = {}
         Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here on
         self._before_kb = _status_kb("VmRSS")
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), _cpu_s()
         yield
         self.seconds[name] = time.perf_counter() - begun
+        self.cpu[name] = _cpu_s() - used
 
     def done(self, rows: int) -> Done:
-        return Done(rows, self.seconds, (_status_kb("VmHWM") - self._before_kb) / 1024)
+        peak_kb = _status_kb("VmHWM") + sum(_status_kb("VmHWM", pid) for pid in _started())
+        return Done(rows, self.seconds, self.cpu, (peak_kb - self._before_kb) / 1024)
 
 
-def _status_kb(name: str) -> int:
-    """Read from the kernel's account of this address space: that of `getrusage` begins with the parent's."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+def _started() -> list[int]:
+    return [child.pid for child in psutil.Process().children(recursive=True)]
+
+
+def _cpu_s() -> float:
+    """Return the CPU time of this process and of those it started that still run."""
+    return time.process_time() + sum(Usage(pid).cpu_s() for pid in _started())
+
+
+def _status_kb(name: str, pid: int | str = "self") -> int:
+    """Read from the kernel's account of an address space: that of `getrusage` begins with the parent's."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
@@ -71,7 +87,7 @@ def main(name: str, *arguments: str) -> None:
     done = meter.done(work(meter, *arguments))
     if lease is not None:
         lease.release()
-    print(json.dumps({"rows": done.rows, "seconds": done.seconds, "grown_mb": done.grown_mb}))
+    print(json.dumps({"rows": done.rows, "seconds": done.seconds, "cpu": done.cpu, "grown_mb": done.grown_mb}))
 
 
 if __name__ == "__main__":
