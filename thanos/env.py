@@ -69,6 +69,15 @@ class Environment(BaseSettings):
     # provider's word on this without a template of its own is old: switched off, such messages go one by one.
     sendgrid_substitutions: bool = True
     inbound_email_host: str = ""  # whose mail the provider hands to us: answers to what was sent are read there
+    # What the pages of recipients say where no organisation's own words can be found.
+    email_language: str = "en"
+    email_unknown_link_title: str = "This link does not lead anywhere"
+    email_unknown_link_text: str = (
+        "It may have been cut off on its way. Open the link in the e-mail once more, or answer the e-mail: whoever wrote it"
+        " can help."
+    )
+    email_too_often_title: str = "One moment, please"
+    email_too_often_text: str = "This was asked for very often just now. Try again in a minute."
     emails_per_minute: int = Field(6000, ge=1)  # of the whole installation; each organisation has its own limit below
     email_url: str = ""  # smtp://user:password@host:587?tls, or smtps://…
     smtp_from_email: str = "thanotopolis@localhost"

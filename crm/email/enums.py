@@ -138,6 +138,9 @@ class StepCondition(TextChoices):
     NOT_OPENED = "not-opened", "The previous e-mail was not opened"
     CLICKED = "clicked", "A link in the previous e-mail was clicked"
     NOT_CLICKED = "not-clicked", "No link in the previous e-mail was clicked"
+    REPLIED = "replied", "They have answered"
+    NOT_REPLIED = "not-replied", "They have not answered"
+    STATUS_CHANGED = "status-changed", "The contact's status has changed"
     STATUS_IS = "status-is", "The contact has a status"
     STATUS_IS_NOT = "status-is-not", "The contact has not a status"
 

@@ -166,12 +166,9 @@ def is_by_machine(*, kind: str, says_so: bool, agent: str) -> bool:
 _PASSING = frozenset({"technical", "content", "reputation", "frequency/volume", "frequency or volume too high"})
 _CODE = re.compile(r"\b([245])(?:\d\d\b|\.\d{1,3}\.\d{1,3}\b)")
 _FULL = "5.2.2"  # the mailbox is full: of today, not of the address
-_DROPPED = (
-    ("bounced address", SuppressionReason.BOUNCED),
-    ("unsubscribed address", SuppressionReason.UNSUBSCRIBED),
-    ("spam reporting address", SuppressionReason.SPAM),
-    ("invalid address", SuppressionReason.INVALID),
-)
+# Facts about an address hold for everybody. That it is on the account's list of wishes ("unsubscribed address", "spam
+# reporting address") does not say towards whom: the account is all organisations'.
+_DROPPED = (("bounced address", SuppressionReason.BOUNCED), ("invalid address", SuppressionReason.INVALID))
 
 
 def suppression_of(kind: str, detail: Mapping[str, Any]) -> SuppressionReason | None:

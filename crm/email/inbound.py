@@ -49,6 +49,7 @@ class Form:
 @dataclass(frozen=True, slots=True)
 class Inbound:
     digest: str  # the same for the same e-mail, should it come again
+    header_id: str  # its Message-ID as it stands in its head; "" for none that can be named in another's
     from_email: str
     recipients: list[str]
     subject: str
@@ -167,6 +168,7 @@ def read_inbound(form: Form) -> Inbound:
     bounce_to = envelope.get("from")
     return Inbound(
         digest=_digest(_header(headers, "Message-ID"), sender, form),
+        header_id=_nameable(_header(headers, "Message-ID")),
         from_email=sender[:254],
         recipients=_recipients(envelope, text("to")),
         subject=" ".join(subject.split())[:200],
@@ -217,6 +219,13 @@ def _recipients(envelope: dict[str, Any], to: str) -> list[str]:
     listed = envelope.get("to")
     named = [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
     return [address.strip().lower() for address in named or [pair[1] for pair in getaddresses([to])]][:50]
+
+
+_MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,290}>")  # printable ASCII without blanks: it goes into a header of ours
+
+
+def _nameable(message_id: str) -> str:
+    return message_id.strip() if _MESSAGE_ID.fullmatch(message_id.strip()) else ""
 
 
 def _digest(message_id: str, sender: str, form: Form) -> str:

@@ -1,7 +1,7 @@
 """What happens next with somebody on their way through a sequence: facts in, a decision out. No clock, no database.
 
 When an enrolment is due, in this order:
-- they replied, or cannot or do not want to be written to: it stops;
+- they replied to a sequence that ends with an answer, or cannot or do not want to be written to: it stops;
 - the step that was next is gone from the sequence, or behind them: the one that follows, with its own wait;
 - the e-mail before has not left yet, or left late: wait, so that nobody gets two at once;
 - the step's condition does not hold: skip it, or end, as the step says;
@@ -25,6 +25,8 @@ ASKS_ABOUT_PREVIOUS = (
     StepCondition.NOT_OPENED,
     StepCondition.CLICKED,
     StepCondition.NOT_CLICKED,
+    StepCondition.REPLIED,
+    StepCondition.NOT_REPLIED,
 )
 ASKS_ABOUT_STATUS = (StepCondition.STATUS_IS, StepCondition.STATUS_IS_NOT)
 LOOK_AGAIN_AFTER = timedelta(minutes=15)
@@ -73,6 +75,10 @@ class Previous:
     sent_at: datetime | None
     is_opened: bool
     is_clicked: bool
+    # Whether it would be known: that nothing was heard is not that nothing happened.
+    tells_opens: bool = True
+    tells_clicks: bool = True
+    tells_replies: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,9 @@ class Facts:
     passed: Collection[int] = field(default=())
     previous: Previous | None = None
     status: str = ""
+    status_before: str = ""  # when they were enrolled
     has_replied: bool = False
+    stops_on_reply: bool = True
     reason: SkipReason | None = None  # why the contact cannot be written to
 
 
@@ -100,7 +108,7 @@ class Decision:
 
 
 def decide(facts: Facts) -> Decision:
-    if state := end_of(has_replied=facts.has_replied, reason=facts.reason):
+    if state := end_of(stops=facts.has_replied and facts.stops_on_reply, reason=facts.reason):
         return Decision(What.STOP, state=state)
     step, due_at = _where(facts)
     if step is None:
@@ -114,9 +122,9 @@ def decide(facts: Facts) -> Decision:
     return _go_on(facts, step, What.SEND)
 
 
-def end_of(*, has_replied: bool, reason: SkipReason | None) -> EnrolmentState | None:
-    """Return how a way through a sequence ends early, or None when it goes on."""
-    if has_replied:
+def end_of(*, stops: bool, reason: SkipReason | None) -> EnrolmentState | None:
+    """Return how a way through a sequence ends early, or None when it goes on. `stops`: by an answer."""
+    if stops:
         return EnrolmentState.REPLIED
     return _ENDS.get(reason) if reason is not None else None
 
@@ -152,24 +160,34 @@ def _too_early(facts: Facts, step: Step, due_at: datetime) -> datetime | None:
 
 
 def _holds(step: Step, facts: Facts) -> bool:
-    """Whether a step's condition holds. About an e-mail that never was, none does."""
-    if step.condition in ASKS_ABOUT_PREVIOUS and facts.previous is None:
-        return False
+    """Whether a step's condition holds. About an e-mail that never was, or of which nothing is known, none does."""
+    if step.condition in ASKS_ABOUT_PREVIOUS:
+        return facts.previous is not None and _holds_of(facts.previous, step.condition, facts.has_replied)
     match step.condition:
-        case StepCondition.OPENED:
-            return bool(facts.previous and facts.previous.is_opened)
-        case StepCondition.NOT_OPENED:
-            return not (facts.previous and facts.previous.is_opened)
-        case StepCondition.CLICKED:
-            return bool(facts.previous and facts.previous.is_clicked)
-        case StepCondition.NOT_CLICKED:
-            return not (facts.previous and facts.previous.is_clicked)
+        case StepCondition.STATUS_CHANGED:
+            return bool(facts.status_before) and facts.status != facts.status_before
         case StepCondition.STATUS_IS:
             return facts.status == step.status
         case StepCondition.STATUS_IS_NOT:
             return facts.status != step.status
-        case StepCondition.ALWAYS:
+        case _:
             return True
+
+
+def _holds_of(previous: Previous, condition: StepCondition, has_replied: bool) -> bool:
+    match condition:
+        case StepCondition.OPENED:
+            return previous.is_opened
+        case StepCondition.NOT_OPENED:
+            return previous.tells_opens and not previous.is_opened
+        case StepCondition.CLICKED:
+            return previous.is_clicked
+        case StepCondition.NOT_CLICKED:
+            return previous.tells_clicks and not previous.is_clicked
+        case StepCondition.REPLIED:
+            return has_replied
+        case _:
+            return previous.tells_replies and not has_replied
 
 
 def _skip(facts: Facts, step: Step) -> Decision:
@@ -222,7 +240,7 @@ def faults_of(drafts: Sequence[Draft], *, templates: Collection[int], statuses: 
         if number == 0 and draft.condition in ASKS_ABOUT_PREVIOUS:
             found.append(Fault(number, "condition", "There is no e-mail before the first one."))
         elif draft.condition in ASKS_ABOUT_PREVIOUS and draft.wait_hours < 1:
-            found.append(Fault(number, "wait", "Give them at least an hour to open or click."))
+            found.append(Fault(number, "wait", "Give them at least an hour to open, click or answer."))
         if draft.condition in ASKS_ABOUT_STATUS and draft.status not in statuses:
             found.append(Fault(number, "status", "Choose a status."))
         if draft.template_id not in templates:

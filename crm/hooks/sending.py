@@ -46,6 +46,8 @@ class Outcome:
     status_code: int | None = None
     excerpt: str = ""
     retry_after_s: float | None = None
+    content_type: str = ""
+    content_length: int | None = None  # as the answer says
 
     @property
     def is_success(self) -> bool:
@@ -84,14 +86,15 @@ def check_url(url: str, *, allowed: Sequence[Network], lookup: Lookup | None = N
 def send(
     *,
     url: str,
-    body: bytes,
+    body: bytes = b"",
     headers: Mapping[str, str],
     allowed: Sequence[Network],
+    method: str = "POST",
     lookup: Lookup | None = None,
     tls: ssl.SSLContext | None = None,
     timeout_s: float = TOTAL_TIMEOUT_S,
 ) -> Outcome:
-    """POST a body and return what came of it."""
+    """Make one request and return what came of it. Nothing is followed: a redirect is an answer like any other."""
     started = time.monotonic()
 
     def outcome(problem: Problem, **more: Any) -> Outcome:
@@ -101,12 +104,14 @@ def send(
     try:
         target, addresses = check_url(url, allowed=allowed, lookup=lookup)
         sock = _connect(target, addresses, tls=tls, deadline=started + min(timeout_s, CONNECT_TIMEOUT_S))
-        response = _exchange(target, TimedSocket(sock, started + timeout_s), body, headers)
+        response = _exchange(target, TimedSocket(sock, started + timeout_s), method, body, headers)
         return outcome(
             _problem_of(response.status),
             status_code=response.status,
             excerpt=_excerpt(response),
             retry_after_s=_retry_after(response),
+            content_type=(response.getheader("Content-Type") or "")[:100],
+            content_length=_length(response),
         )
     except AddressError as error:
         return outcome(error.problem)
@@ -142,13 +147,16 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
-def _exchange(target: Target, sock: TimedSocket, body: bytes, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+def _exchange(
+    target: Target, sock: TimedSocket, method: str, body: bytes, headers: Mapping[str, str]
+) -> http.client.HTTPResponse:
     connection = http.client.HTTPConnection(target.host, target.port)
     connection.sock = sock  # type: ignore[assignment]
-    connection.putrequest("POST", target.path, skip_host=True, skip_accept_encoding=True)
+    connection.putrequest(method, target.path, skip_host=True, skip_accept_encoding=True)
     connection.putheader("Host", target.authority)
     connection.putheader("Connection", "close")
-    connection.putheader("Content-Length", str(len(body)))
+    if body or method not in ("GET", "HEAD"):
+        connection.putheader("Content-Length", str(len(body)))
     for name, value in headers.items():
         connection.putheader(name, value)
     connection.endheaders(body)
@@ -180,6 +188,11 @@ def _excerpt(response: http.client.HTTPResponse) -> str:
     except (OSError, http.client.HTTPException, ValueError):
         return ""
     return text.replace("\0", "\ufffd")[:EXCERPT_LENGTH]
+
+
+def _length(response: http.client.HTTPResponse) -> int | None:
+    told = response.getheader("Content-Length") or ""
+    return int(told[:15]) if told.isascii() and told.isdigit() else None
 
 
 def _retry_after(response: http.client.HTTPResponse) -> float | None:

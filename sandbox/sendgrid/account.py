@@ -28,7 +28,19 @@ KEPT_RECIPIENTS = 200_000
 KEPT_BYTES = 256 << 20
 EVENTS_PATH = "/api/webhooks/sendgrid"
 SUPPRESSING = ("bounce", "spamreport", "unsubscribe")
-LISTS = {"bounces": "bounce", "spam_reports": "spamreport", "unsubscribes": "unsubscribe"}
+LISTS = {"bounces": "bounce", "invalid_emails": "invalid", "spam_reports": "spamreport", "unsubscribes": "unsubscribe"}
+
+
+def _passed_over(settings: dict[str, Any]) -> frozenset[str]:
+    """Return the events whose lists a request passes over."""
+    lists = {
+        "bypass_list_management": set(fates.DROPPED),
+        "bypass_bounce_management": {"bounce"},
+        "bypass_spam_management": {"spamreport"},
+        "bypass_unsubscribe_management": {"unsubscribe"},
+    }
+    asked = [events for name, events in lists.items() if (settings.get(name) or {}).get("enable")]
+    return frozenset().union(*asked)
 
 
 class MailAccount:
@@ -75,11 +87,12 @@ class MailAccount:
         self._kept_bytes += len(posting.packed)
         while len(self.postings) > 1 and (self._kept > KEPT_RECIPIENTS or self._kept_bytes > KEPT_BYTES):
             self._forget_oldest()
-        bypass = ((body.get("mail_settings") or {}).get("bypass_list_management") or {}).get("enable", False)
+        passed_over = _passed_over(body.get("mail_settings") or {})
         for copy in posting.copies:
             one = body["personalizations"][copy.personalization]
             begin = max(now, one.get("send_at", body.get("send_at", 0)))
-            suppressed = "" if bypass else self.suppressed.get(copy.address, "")
+            suppressed = self.suppressed.get(copy.address, "")
+            suppressed = "" if suppressed in passed_over else suppressed
             for step in fates.plan(copy.address, suppressed=suppressed):
                 heapq.heappush(self._due, (begin + step.after_s, next(self._order), copy, step))
         self._start()

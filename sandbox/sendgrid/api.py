@@ -40,7 +40,7 @@ class Api:
         self.account = account
 
     def routes(self) -> list[web.RouteDef]:
-        domains, lists = "/v3/whitelabel/domains", "/v3/suppression/{list:bounces|spam_reports|unsubscribes}"
+        domains, lists = "/v3/whitelabel/domains", "/v3/suppression/{list:bounces|invalid_emails|spam_reports|unsubscribes}"
         one = domains + r"/{id:\d+}"
         return [
             web.post("/v3/mail/send", self._guard(self.send)),

@@ -51,11 +51,12 @@ class StepSerializer(StrictTypesMixin, serializers.Serializer[Any]):
 
 class SequenceSerializer(StrictTypesMixin, serializers.ModelSerializer[EmailSequence]):
     is_active = serializers.BooleanField(default=False)
+    stop_on_reply = serializers.BooleanField(default=True)
     steps = serializers.SerializerMethodField()
 
     class Meta:
         model = EmailSequence
-        fields = ["id", "name", "is_active", "version", "steps", "created_at"]
+        fields = ["id", "name", "is_active", "stop_on_reply", "version", "steps", "created_at"]
 
     @extend_schema_field(StepSerializer(many=True))
     def get_steps(self, sequence: EmailSequence) -> Any:
@@ -66,6 +67,7 @@ class SequenceSerializer(StrictTypesMixin, serializers.ModelSerializer[EmailSequ
 class WriteSequenceSerializer(StrictTypesMixin, serializers.Serializer[Any]):
     name = serializers.CharField(max_length=120)
     is_active = serializers.BooleanField(default=False)
+    stop_on_reply = serializers.BooleanField(default=True, help_text="End somebody's way through it when they answer.")
     steps = StepSerializer(many=True, required=False)
     version = serializers.IntegerField(
         required=False,
@@ -85,6 +87,7 @@ class ChangeSequenceSerializer(WriteSequenceSerializer):
 
     name = serializers.CharField(max_length=120, required=False)
     is_active = serializers.BooleanField(required=False)
+    stop_on_reply = serializers.BooleanField(required=False)
 
 
 def _draft(step: dict[str, Any]) -> Draft:
@@ -153,7 +156,8 @@ def _present(sequence: EmailSequence | None) -> dict[str, Any]:
         )
         for step in steps
     ]
-    return {"name": sequence.name, "is_active": sequence.is_active, "steps": drafts}
+    values = {name: getattr(sequence, name) for name in ("name", "is_active", "stop_on_reply")}
+    return {**values, "steps": drafts}
 
 
 def _refusal(error: SequenceError) -> exceptions.APIException:

@@ -26,6 +26,9 @@ class SequenceForm(forms.Form):
     is_active = forms.BooleanField(
         required=False, label="Active", help_text="Nothing is sent while it is not; who is due waits."
     )
+    stop_on_reply = forms.BooleanField(
+        required=False, initial=True, label="Ends when they answer", help_text="A person goes on talking with them."
+    )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
 

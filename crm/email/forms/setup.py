@@ -27,6 +27,8 @@ SECTIONS = (
             "unsubscribed_text",
             "resubscribe_label",
             "too_often_text",
+            "gone_title",
+            "gone_text",
             "language",
         ),
     ),
@@ -53,6 +55,7 @@ class EmailSettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "footer_html": forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
             "preferences_text": forms.Textarea(attrs={"rows": 3}),
             "too_often_text": forms.Textarea(attrs={"rows": 2}),
+            "gone_text": forms.Textarea(attrs={"rows": 2}),
             "unsubscribed_text": forms.Textarea(attrs={"rows": 3}),
             "domain_lost_text": forms.Textarea(attrs={"rows": 4}),
         }
@@ -63,6 +66,8 @@ class EmailSettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "track_opens": "With an invisible picture. Some mail programs load it by themselves: opens are an estimate.",
             "track_clicks": "Links then lead through the provider's server.",
             "too_often_text": "When the page was asked for too often.",
+            "gone_title": "When the message a link is from has been deleted for good.",
+            "reply_to": "Where answers go. Left empty, to the first owner of your organisation.",
         }
 
     def clean_from_local_part(self) -> str:

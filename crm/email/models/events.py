@@ -41,6 +41,7 @@ class InboundEmail(models.Model):
     """An answer that came in: everything in it is the sender's claim."""
 
     provider_id = models.CharField(max_length=64, unique=True)  # a digest of the message's own id, or of all of it
+    header_id = models.CharField(max_length=300, blank=True)  # its own Message-ID, for an answer to name
     message = models.ForeignKey(EmailMessage, models.SET_NULL, null=True, related_name="replies")
     contact = models.ForeignKey(Contact, models.SET_NULL, null=True, related_name="+")
     interaction = models.ForeignKey(Interaction, models.SET_NULL, null=True, related_name="+")

@@ -68,6 +68,7 @@ class EmailMessage(models.Model):
     html = EncryptedTextField(blank=True)
     text = EncryptedTextField(blank=True)
     user = models.BigIntegerField(null=True)  # who wrote it by hand
+    in_reply_to = models.CharField(max_length=300, blank=True)  # the Message-ID of the e-mail it answers
     from_email = models.CharField(max_length=254, blank=True)
     from_name = models.CharField(max_length=120, blank=True)
     reply_to = models.CharField(max_length=254, blank=True)

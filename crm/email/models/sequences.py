@@ -26,6 +26,7 @@ class Sequence(models.Model):
 
     name = models.CharField(max_length=120)
     is_active = models.BooleanField("active", default=False, help_text="Nothing is sent while it is not.")
+    stop_on_reply = models.BooleanField("ends when they answer", default=True)
     version = models.PositiveIntegerField(default=1, editable=False)  # counts changes, so that two people's do not mix
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, editable=False)
@@ -77,6 +78,7 @@ class Enrolment(models.Model):
     sequence = models.ForeignKey(Sequence, models.CASCADE, related_name="enrolments")
     contact = models.ForeignKey(Contact, models.CASCADE, related_name="+")
     state = models.CharField(max_length=12, choices=EnrolmentState, default=EnrolmentState.ACTIVE)
+    status = models.CharField(max_length=12, choices=Status, blank=True)  # the contact's when it was enrolled
     next_step = models.ForeignKey(SequenceStep, models.SET_NULL, null=True, related_name="+")
     due_at = models.DateTimeField(null=True)  # when the next step is looked at; None when there is none
     enrolled_by = models.ForeignKey(

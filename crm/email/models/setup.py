@@ -31,6 +31,8 @@ class EmailSettings(models.Model):
     unsubscribed_text = models.TextField()
     resubscribe_label = models.CharField(max_length=80)
     too_often_text = models.CharField(max_length=300)
+    gone_title = models.CharField(max_length=120)
+    gone_text = models.CharField(max_length=300)
     language = models.CharField("language of these texts", max_length=12)  # as in HTML: "en", "pt-br"
     # What owners and admins are told when a sending domain stops working. {domain}, {organization}, {link}.
     domain_lost_subject = models.CharField(max_length=150)

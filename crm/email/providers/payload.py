@@ -19,6 +19,7 @@ MAX_SUBSTITUTION_BYTES = 9_900  # of a personalisation, tags included; the vendo
 MAX_BYTES = 20_000_000  # of a request; the vendor's limit is 30 MB
 TAG_BYTES = 24  # at most: "-1f2e3d4c5b6a7988x123-"
 UNWRITABLE = "The address cannot be written."
+OTHERS_WISHES = ("bypass_spam_management", "bypass_unsubscribe_management")
 _TYPES = (("text", "text/plain"), ("html", "text/html"))
 
 
@@ -40,6 +41,9 @@ def request_of(batch: Outgoing) -> dict[str, Any]:
             "subscription_tracking": {"enable": False},
         },
     }
+    # The account is shared. Whom an organisation may write to is decided by its own list, which was just asked: a wish
+    # that somebody told another organisation is not one towards this.
+    body["mail_settings"] = {name: {"enable": True} for name in OTHERS_WISHES}
     if batch.categories:
         body["categories"] = list(batch.categories)
     return body | _reply_to(batch, _reply_tag(batch))

@@ -13,7 +13,12 @@ def provider() -> Provider | None:
     """Return SendGrid when there is a key for it, else the mail server, else None. To be closed after use."""
     env = settings.ENV
     if env.sendgrid_api_key:
-        return SendGrid(api_key=env.sendgrid_api_key, url=env.sendgrid_api_url, substitutions=env.sendgrid_substitutions)
+        return SendGrid(
+            api_key=env.sendgrid_api_key,
+            url=env.sendgrid_api_url,
+            substitutions=env.sendgrid_substitutions,
+            reports_events=bool(env.sendgrid_webhook_public_key),
+        )
     return Smtp() if settings.EMAIL_IS_DELIVERED else None
 
 

@@ -24,8 +24,8 @@ from crm.hooks.backoff import retry_after_s
 DEFAULT_URL = "https://api.sendgrid.com"
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
-# A gateway that lost the server behind it does not know whether the request arrived there.
-_NOT_DEFINITE = frozenset({502, 504})
+# A gateway that lost the server behind it does not know whether the request arrived there: 52x are a CDN's.
+_NOT_DEFINITE = frozenset({408, 502, 504, *range(520, 530)})
 _ACCOUNT = frozenset({401, 403})
 _PLACE = re.compile(r"personalizations[.\[](\d+)")
 
@@ -34,13 +34,19 @@ class SendGrid:
     """One account. Used by one thread at a time; the connection is kept open between requests."""
 
     name = "sendgrid"
-    reports_events = True
     max_recipients = MAX_RECIPIENTS
     max_bytes = MAX_BYTES
 
     def __init__(
-        self, *, api_key: str, url: str = "", substitutions: bool = True, timeout_s: float = READ_TIMEOUT_S
+        self,
+        *,
+        api_key: str,
+        url: str = "",
+        substitutions: bool = True,
+        reports_events: bool = True,
+        timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
+        self.reports_events = reports_events  # whether we can tell that news is the provider's
         self.max_varying_bytes = MAX_SUBSTITUTION_BYTES if substitutions else 0
         self._url = f"{(url or DEFAULT_URL).rstrip('/').removesuffix('/v3')}/v3/mail/send"
         self._timeout = (CONNECT_TIMEOUT_S, timeout_s)
@@ -89,12 +95,12 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, now: da
     """Return what an HTTP answer means."""
     if status in (200, 202):  # 200: the vendor's own sandbox mode, which checks and sends nothing
         return Accepted(headers.get("X-Message-Id", "")[:120], status)
-    if status in _NOT_DEFINITE:
+    if status in _NOT_DEFINITE or 200 <= status < 300:  # another success may have been one
         return NoAnswer(f"The provider answered {status}.")
     return Refused(
         status=status,
         faults=_faults(body),
-        is_retryable=status in (408, 429) or status >= 500,
+        is_retryable=status == 429 or status >= 500,
         is_too_large=status == 413,
         is_account=status in _ACCOUNT,
         retry_after_s=_wait_s(headers, now) if status in (429, 503) else None,

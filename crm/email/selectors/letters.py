@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crm.email.models import EmailMessage, EmailTemplateVersion
+from crm.email.models import EmailMessage, EmailTemplateVersion, InboundEmail
 from crm.email.models.setup import email_settings
 from crm.email.rendering.renderer import Rendering, render
 from crm.email.rendering.variables import LINKS, values_for
@@ -43,6 +43,17 @@ def as_draft(*, version: EmailTemplateVersion, contact: Contact) -> dict[str, st
     values = values_for(contacts=[contact], names=names_needed(version=version))[0]
     shown = _rendered(version, "", values, "")
     return {"subject": shown.subject, "text": shown.text}
+
+
+def answered_by(contact: Contact, interaction_id: str) -> InboundEmail | None:
+    """Return the contact's e-mail on the timeline that is to be answered, if there is such a one."""
+    is_id = interaction_id.isascii() and interaction_id.isdigit() and len(interaction_id) < 19
+    return InboundEmail.objects.filter(contact=contact, interaction=int(interaction_id)).first() if is_id else None
+
+
+def subject_of_answer(answered: InboundEmail) -> str:
+    subject = answered.subject.strip()
+    return subject if subject[:3].casefold() == "re:" else f"Re: {subject}".strip()
 
 
 def _rendered(version: EmailTemplateVersion, footer: str, values: Mapping[str, Any], link: str) -> Rendering:

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 
 from crm.email.enums import EventKind, MessageState, SkipReason
 from crm.email.models import EmailEvent, EmailMessage, Mailing
-from crm.email.selectors.reports import Figures, cached_figures
+from crm.email.selectors.reports import SMTP, Figures, cached_figures
 from crm.models import Contact
 
 PAGE_SIZE = 20
@@ -39,6 +40,12 @@ def mailing_page(*, page: str | None = None) -> MailingPage:
     shown = Paginator(mailings, PAGE_SIZE).get_page(page)
     found = cached_figures(list(shown))
     return MailingPage(shown, [MailingRow(mailing, found.get(mailing.pk)) for mailing in shown])
+
+
+def tells(message: EmailMessage) -> bool:
+    """Whether news of this message may still come."""
+    is_silent = message.batch is not None and message.batch.provider == SMTP
+    return bool(settings.ENV.sendgrid_webhook_public_key) and not is_silent
 
 
 @dataclass(frozen=True, slots=True)

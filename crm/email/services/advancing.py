@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from crm.email.enums import HANDED_OVER, OPEN_STATES, EnrolmentState, MessageState, Otherwise, SkipReason, StepCondition
-from crm.email.models import EmailMessage, Enrolment, InboundEmail, SequenceStep, Suppression
+from crm.email.models import EmailMessage, Enrolment, SequenceStep, Suppression
 from crm.email.models import Sequence as EmailSequence
 from crm.email.models.sequences import Passing, StepPassage
+from crm.email.services.leaving import CUT_SHORT, replied_among
 from crm.email.services.queueing import queue_message
 from crm.email.services.sequences import cancel_unsent, hold_unsent, stop_enrolments
 from crm.email.services.suppressing import skip_reasons
@@ -33,7 +35,6 @@ CHUNK = 50
 STEP_S = 20.0
 SWEPT_AT_ONCE = 1000
 BINNED_FOR = timedelta(minutes=5)  # a deletion can be taken back at once, and then nothing has happened
-CUT_SHORT = (EnrolmentState.REPLIED, EnrolmentState.UNSUBSCRIBED, EnrolmentState.STOPPED, EnrolmentState.BLOCKED)
 # The provider has it, will have it, or may have it: what it did not take was no e-mail.
 _COUNTS = tuple(set(HANDED_OVER) - {MessageState.DROPPED, MessageState.BLOCKED}) + OPEN_STATES
 
@@ -60,7 +61,7 @@ def _advance_chunk(now: datetime, queue: Queue) -> int:
     with transaction.atomic():
         # The contacts too, before anything refers to them: merging holds them first and then comes for the enrolments.
         free = due_now(now).select_for_update(skip_locked=True, no_key=True, of=("self", "contact"))
-        rows = list(free.select_related("contact").order_by("due_at", "pk")[:CHUNK])
+        rows = list(free.select_related("contact", "sequence").order_by("due_at", "pk")[:CHUNK])
         known = _gather(rows)
         for row in rows:
             _advance_one(row, known, now, queue)
@@ -86,7 +87,7 @@ def _carry_out(row: Enrolment, decision: Decision, known: _Known, now: datetime,
             step = known.rows[decision.step or 0]
             message = queue(contact=row.contact, version=step.template.current, enrolment=row, step=step, is_bulk=True)
             _pass(row, decision, Passing.QUEUED, now)
-            if message.state == MessageState.SKIPPED and (end := end_of(has_replied=False, reason=_skipped(message))):
+            if message.state == MessageState.SKIPPED and (end := end_of(stops=False, reason=_skipped(message))):
                 stop_enrolments(enrolments=Enrolment.objects.filter(pk=row.pk), state=end, now=now)
                 return
         case What.SKIP | What.END if decision.step is not None:
@@ -131,7 +132,9 @@ class _Known:
             passed=self.passed[row.pk],
             previous=self.previous.get(row.pk),
             status=row.contact.status,
+            status_before=row.status,
             has_replied=row.pk in self.replied,
+            stops_on_reply=row.sequence.stop_on_reply,
             reason=self.reasons[row.pk],
         )
 
@@ -145,7 +148,7 @@ def _gather(rows: Sequence[Enrolment]) -> _Known:
     for enrolment, passed in StepPassage.objects.filter(enrolment__in=rows).values_list("enrolment_id", "step_id"):
         known.passed[enrolment].add(passed)
     messages = EmailMessage.objects.filter(enrolment__in=rows, state__in=_COUNTS).order_by("queued_at", "pk")
-    for message in messages.values("enrolment_id", "state", "sent_at", "opened_at", "clicked_at"):
+    for message in messages.values(*_PREVIOUS):
         known.previous[message["enrolment_id"]] = _previous(message)  # the last one stays
     known.replied = replied_among(rows)
     known.reasons = _reasons(rows)
@@ -166,26 +169,22 @@ def _step(step: SequenceStep) -> Step:
     )
 
 
+_PREVIOUS = ("enrolment_id", "state", "sent_at", "delivered_at", "opened_at", "clicked_at", "track_opens", "track_clicks")
+
+
 def _previous(message: dict[str, Any]) -> Previous:
+    # Of what nobody has told to have arrived, as behind a plain mail server, nothing is known that can be asked about.
+    has_arrived = any(message[name] is not None for name in ("delivered_at", "opened_at", "clicked_at"))
     return Previous(
         is_waiting=message["state"] in OPEN_STATES,
         sent_at=message["sent_at"],
         # Whoever clicked has opened it, though nothing told of that.
         is_opened=message["opened_at"] is not None or message["clicked_at"] is not None,
         is_clicked=message["clicked_at"] is not None,
+        tells_opens=has_arrived and message["track_opens"],
+        tells_clicks=has_arrived and message["track_clicks"],
+        tells_replies=bool(settings.ENV.inbound_email_host),
     )
-
-
-def replied_among(rows: Sequence[Enrolment]) -> set[int]:
-    """Return those who wrote back since they were enrolled, to whichever message: a person is talking with them."""
-    since = {row.pk: row.enrolled_at for row in rows}
-    answers = EmailMessage.objects.filter(contact=OuterRef("contact"), replied_at__gte=OuterRef("enrolled_at"))
-    to_this = EmailMessage.objects.filter(enrolment=OuterRef("pk"), replied_at__isnull=False)
-    letters = InboundEmail.objects.filter(
-        contact=OuterRef("contact"), is_automatic=False, received_at__gte=OuterRef("enrolled_at")
-    )
-    found = Enrolment.objects.filter(pk__in=since).filter(Exists(answers) | Exists(to_this) | Exists(letters))
-    return set(found.values_list("pk", flat=True))
 
 
 def _reasons(rows: Sequence[Enrolment]) -> dict[int, SkipReason | None]:
@@ -208,9 +207,10 @@ def sweep_enrolments(*, now: datetime | None = None) -> int:
     ended = 0
     with transaction.atomic():
         rows = list(_should_end(now).select_for_update(skip_locked=True, no_key=True, of=("self",))[:SWEPT_AT_ONCE])
-        replied, reasons = replied_among(rows), _reasons(rows)
+        replied = replied_among(row for row in rows if row.sequence.stop_on_reply)
+        reasons = _reasons(rows)
         for state in (EnrolmentState.REPLIED, EnrolmentState.UNSUBSCRIBED, EnrolmentState.BLOCKED):
-            ids = [row.pk for row in rows if end_of(has_replied=row.pk in replied, reason=reasons[row.pk]) == state]
+            ids = [row.pk for row in rows if end_of(stops=row.pk in replied, reason=reasons[row.pk]) == state]
             ended += stop_enrolments(enrolments=Enrolment.objects.filter(pk__in=ids), state=state, now=now)
     _cancel_orphans()
     resting = EmailSequence.objects.kept().filter(is_active=False)
@@ -220,10 +220,17 @@ def sweep_enrolments(*, now: datetime | None = None) -> int:
 
 def _should_end(now: datetime) -> Any:
     suppressed = Suppression.objects.standing().filter(email_index=OuterRef("contact__email_index"))
-    to_this = EmailMessage.objects.filter(enrolment=OuterRef("pk"), replied_at__isnull=False)
+    to_this = EmailMessage.objects.filter(
+        enrolment=OuterRef("pk"), enrolment__sequence__stop_on_reply=True, replied_at__isnull=False
+    )
     gone = Q(contact__deleted_at__lt=now - BINNED_FOR) | Q(contact__email_index="")
     why = gone | Q(contact__do_not_mail_at__isnull=False) | Exists(suppressed) | Exists(to_this)
-    return Enrolment.objects.filter(state=EnrolmentState.ACTIVE).filter(why).select_related("contact").order_by("pk")
+    return (
+        Enrolment.objects.filter(state=EnrolmentState.ACTIVE)
+        .filter(why)
+        .select_related("contact", "sequence")
+        .order_by("pk")
+    )
 
 
 def _cancel_orphans() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,12 +82,17 @@ def _recipient(message: EmailMessage, pieces: Pieces) -> Recipient:
         name=message.to_name,
         pieces={**pieces, "subject": tuple(" ".join(piece.splitlines()) for piece in pieces["subject"])},
         custom_args={"thanos_tenant": current_tenant().schema_name, "thanos_message": str(message.pk)},
-        headers=unsubscribe_headers(message) if message.is_bulk else {},
+        headers=(unsubscribe_headers(message) if message.is_bulk else {}) | answer_headers(message),
         reply_to=reply_address(message.pk),
     )
 
 
-def unsubscribe_headers(message: EmailMessage) -> Mapping[str, str]:
+def answer_headers(message: EmailMessage) -> dict[str, str]:
+    """What has a mail program show an answer below what it answers."""
+    return {"In-Reply-To": message.in_reply_to, "References": message.in_reply_to} if message.in_reply_to else {}
+
+
+def unsubscribe_headers(message: EmailMessage) -> dict[str, str]:
     """RFC 8058: one click in the mail program, without a visit to a page."""
     return {
         "List-Unsubscribe": f"<{unsubscribe_url(message.pk)}>",

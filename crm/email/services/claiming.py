@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from crm.email.enums import BatchState, MailingState, MessageState, SkipReason
 from crm.email.models import EmailMessage, Mailing, SendBatch
+from crm.email.services.leaving import left_among, resting_among
+from crm.email.services.sequences import HELD
 from crm.email.services.suppressing import skip_reasons
 
 MAX_SIZE = 1_000
@@ -77,6 +79,7 @@ def _claim(due: Any, mailing: Mailing | None, provider: str, size: int, now: dat
 
 def drop_unwanted(claim: Claim) -> None:
     """Take out of a claim who may not be written to any more, at this moment: the line may have been long."""
+    _drop_of_sequences(claim)
     contacts = _contacts(claim.messages)
     pairs = [(contacts.get(message.contact_id or 0), message.to_email) for message in claim.messages]
     kept: list[EmailMessage] = []
@@ -90,6 +93,17 @@ def drop_unwanted(claim: Claim) -> None:
     claim.messages = kept
     for reason, ids in dropped.items():
         end_messages(claim.batch, ids, state=MessageState.SKIPPED, skip_reason=reason)
+
+
+def _drop_of_sequences(claim: Claim) -> None:
+    """Whoever has left a sequence gets nothing more of it, and one that rests sends nothing, whatever came between."""
+    ids = [message.pk for message in claim.messages if message.enrolment_id]
+    if not ids:
+        return
+    ended, resting = left_among(ids), resting_among(ids)
+    end_messages(claim.batch, list(ended), state=MessageState.CANCELED)
+    end_messages(claim.batch, list(resting - ended), state=MessageState.QUEUED, not_before=HELD)
+    claim.messages = [message for message in claim.messages if message.pk not in ended | resting]
 
 
 def _contacts(messages: Sequence[EmailMessage]) -> dict[int, Any]:
@@ -122,13 +136,17 @@ def end_messages(batch: SendBatch, ids: Sequence[UUID], **values: Any) -> int:
 def begin_request(*, claim: Claim, messages: Sequence[EmailMessage], now: datetime | None = None) -> SendBatch | None:
     """Write down that the provider is about to be asked for these messages. Committed on return.
 
-    None when the claim has run out meanwhile, or its mailing was paused or cancelled: then nothing may be asked. What
-    is less than the whole claim gets a batch of its own.
+    None when the claim has run out meanwhile, its mailing was paused or cancelled, or news has come of one of the
+    messages, which had been sent before and was given up too early: then nothing may be asked. What is less than the
+    whole claim gets a batch of its own.
     """
     now = now or timezone.now()
     with transaction.atomic():
         held = SendBatch.objects.select_for_update().filter(pk=claim.batch.pk, state=BatchState.CLAIMED).first()
         if held is None or not _may_run(claim.mailing):
+            return None
+        ours = EmailMessage.objects.filter(pk__in=[one.pk for one in messages], batch=held, state=MessageState.CLAIMED)
+        if len(ours.select_for_update(no_key=True).order_by("pk").values_list("pk")) < len(messages):
             return None
         if len(messages) < EmailMessage.objects.filter(batch=held).count():
             held = _part(held, messages, now)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from django.utils.html import escape, strip_tags, urlize
 
 from crm.email.enums import MessageState, SkipReason
-from crm.email.models import EmailMessage, EmailTemplateVersion
+from crm.email.models import EmailMessage, EmailTemplateVersion, InboundEmail
 from crm.email.providers import registry
 from crm.email.services.queueing import queue_message
 from crm.email.services.suppressing import reason_for
@@ -39,6 +39,7 @@ def send_to_contact(
     text: str = "",
     version: EmailTemplateVersion | None = None,
     key: UUID | None = None,
+    answers: InboundEmail | None = None,
     by: User | None,
 ) -> EmailMessage:
     """Send one message to one contact: a template's version, or what was written by hand (text, HTML or both).
@@ -61,6 +62,7 @@ def send_to_contact(
         html=html,
         text=text,
         is_bulk=False,
+        in_reply_to=answers.header_id if answers is not None else "",
         by=by,
         message_id=uuid5(key, words) if key else None,
     )

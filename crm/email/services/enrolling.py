@@ -122,7 +122,13 @@ def _insert(
     due_at = max(start_at or now, now) + timedelta(hours=first.wait_hours)
     rows: list[Enrolment] = Enrolment.objects.bulk_create(
         Enrolment(
-            sequence_id=first.sequence_id, contact=contact, next_step=first, due_at=due_at, enrolled_by=by, enrolled_at=now
+            sequence_id=first.sequence_id,
+            contact=contact,
+            status=contact.status,
+            next_step=first,
+            due_at=due_at,
+            enrolled_by=by,
+            enrolled_at=now,
         )
         for contact in contacts
     )

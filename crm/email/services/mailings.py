@@ -120,9 +120,11 @@ def copy_mailing(*, mailing: Mailing, by: User | None) -> Mailing:
 
 def delete_mailing(*, mailing: Mailing, by: User | None) -> None:
     """Delete a draft. Raises MailingError for one that has been started: what was sent stays on record."""
-    deleted, _ = Mailing.objects.filter(pk=mailing.pk, state=MailingState.DRAFT).delete()
-    if not deleted:
-        raise MailingError("It has been started and stays on record.")
+    with transaction.atomic():
+        deleted, _ = Mailing.objects.filter(pk=mailing.pk, state=MailingState.DRAFT).delete()
+        if not deleted:
+            raise MailingError("It has been started and stays on record.")
+        _record(AuditAction.MAILING_CHANGED, by, mailing, "draft deleted")
 
 
 def start_mailing(

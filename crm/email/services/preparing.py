@@ -78,13 +78,19 @@ def _prepare_chunk(mailing_id: int, size: int) -> bool:
         contacts = list(selection_of(mailing, after=mailing.cursor).order_by("pk").defer("search", "notes")[:size])
         if contacts:
             mailing.cursor = contacts[-1].pk
-            EmailMessage.objects.bulk_create(_messages(mailing, contacts, now))
+            EmailMessage.objects.bulk_create(_messages(mailing, _without_message(mailing, contacts), now))
         if len(contacts) < size:
             mailing.state, mailing.prepared_at = MailingState.SENDING, now
             carry_on_later(mailing)
         mailing.touched_at = now
         mailing.save(update_fields=["cursor", "state", "prepared_at", "touched_at"])
     return mailing.prepared_at is None
+
+
+def _without_message(mailing: Mailing, contacts: list[Contact]) -> list[Contact]:
+    """Leave out who has a message of this mailing already: somebody further up the list was merged into them."""
+    known = set(EmailMessage.objects.filter(mailing=mailing, contact__in=contacts).values_list("contact_id", flat=True))
+    return [contact for contact in contacts if contact.pk not in known]
 
 
 def _messages(mailing: Mailing, contacts: Sequence[Contact], now: datetime) -> list[EmailMessage]:

@@ -38,6 +38,7 @@ def queue_message(
     step: SequenceStep | None = None,
     not_before: datetime | None = None,
     is_bulk: bool = True,
+    in_reply_to: str = "",
     by: User | None = None,
     message_id: UUID | None = None,
 ) -> EmailMessage:
@@ -58,6 +59,7 @@ def queue_message(
         step=step,
         version=version,
         is_bulk=is_bulk,
+        in_reply_to=in_reply_to,
         user=by.pk if by else None,
         not_before=not_before or timezone.now(),
         **address_of(contact),

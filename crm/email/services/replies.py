@@ -130,6 +130,7 @@ def _store(mail: Inbound, message: EmailMessage | None, contact: Contact | None,
     whole = (mail.text or as_text(mail.html)).strip()
     row = InboundEmail(
         provider_id=mail.digest,
+        header_id=mail.header_id,
         message=message,
         contact=contact,
         from_email=mail.from_email,

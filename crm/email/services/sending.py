@@ -40,6 +40,7 @@ from crm.email.services.finishing import finish_mailing, pause_if_bouncing
 from crm.email.services.mailings import pause_mailing
 from crm.email.services.queueing import renew_senders
 from crm.email.services.settling import accept_batch, note_unknown, release_batch
+from crm.email.services.timeline import log_letters
 from thanos.log import redact
 
 logger = logging.getLogger("crm")
@@ -175,6 +176,7 @@ def send_claim(claim: Claim, run: Run) -> None:
 
     What fails for a reason nobody has thought of is put off, each time for longer: others are not to wait behind it.
     """
+    letters = [message for message in claim.messages if message.user is not None and message.mailing_id is None]
     try:
         drop_unwanted(claim)
         if claim.messages:
@@ -186,6 +188,7 @@ def send_claim(claim: Claim, run: Run) -> None:
         _put_off(claim, "Something went wrong here before it could be sent.")
     finally:
         _let_go(claim)
+        log_letters(message_ids=[message.pk for message in letters])
 
 
 def _put_off(claim: Claim, error: str) -> None:

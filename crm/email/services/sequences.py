@@ -45,6 +45,7 @@ def save_sequence(
     is_active: bool,
     drafts: Sequence[Draft],
     by: User | None,
+    stop_on_reply: bool = True,
     version: int | None = None,
     now: datetime | None = None,
 ) -> EmailSequence:
@@ -63,6 +64,7 @@ def save_sequence(
             raise SequenceError("Somebody changed this sequence meanwhile. Look at it again, then make your change.")
         _write_steps(current, drafts, now)
         was_active, current.name, current.is_active = current.is_active, name.strip(), is_active
+        current.stop_on_reply = stop_on_reply
         current.version += 1
         current.save()
         if was_active != is_active:
@@ -173,11 +175,15 @@ def _record(sequence: EmailSequence, what: str, by: User | None) -> None:
 def stop_for_contact(*, contact_id: int, reason: EnrolmentState, now: datetime | None = None) -> int:
     """End all a contact is on the way through, and cancel what is not on its way yet; return how many ended.
 
-    `reason` is how it ended: REPLIED, UNSUBSCRIBED, BLOCKED or STOPPED. Safe to repeat.
+    `reason` is how it ended: REPLIED, UNSUBSCRIBED, BLOCKED or STOPPED. An answer ends only the sequences that say so.
+    Safe to repeat.
     """
+    theirs = Enrolment.objects.filter(contact=contact_id)
+    if reason == EnrolmentState.REPLIED:
+        theirs = theirs.filter(sequence__stop_on_reply=True)
     with transaction.atomic():
-        stopped = stop_enrolments(enrolments=Enrolment.objects.filter(contact=contact_id), state=reason, now=now)
-        cancel_unsent(Enrolment.objects.filter(contact=contact_id).values("pk"))
+        stopped = stop_enrolments(enrolments=theirs, state=reason, now=now)
+        cancel_unsent(theirs.values("pk"))
     return stopped
 
 

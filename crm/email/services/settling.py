@@ -34,6 +34,7 @@ logger = logging.getLogger("crm")
 LEASE = timedelta(minutes=2)  # from the claim to the request, rendering included
 ANSWER_WITHIN = timedelta(minutes=5)  # a request ends after 35 s, or its worker is gone
 UNKNOWN_FOR = timedelta(seconds=OLDEST_S)  # news we did not take come again for a day
+HEARD_WITHIN = timedelta(hours=12)  # by then we have to have taken news of something, so that there was time to repeat it
 LOG_AGAIN_AFTER = timedelta(minutes=10)
 SETTLES_WITHIN = timedelta(days=3)  # no events come after that
 AT_ONCE = 1_000
@@ -114,12 +115,15 @@ def log_batch(*, batch_id: UUID | str, now: datetime | None = None) -> int:
 
     Apart from the sending, which has better things to do than to write fifty thousand entries.
     """
-    from crm.email.services.timeline import log_sent
+    from crm.email.services.timeline import bring_up_to_date, log_sent
 
     unlogged = SendBatch.objects.filter(pk=batch_id, state=BatchState.ACCEPTED, logged_at=None)
     if not unlogged.exists():
         return 0
-    count = log_sent(message_ids=list(EmailMessage.objects.filter(batch=batch_id).values_list("pk", flat=True)))
+    ids = list(EmailMessage.objects.filter(batch=batch_id).values_list("pk", flat=True))
+    count = log_sent(message_ids=ids)
+    if count < len(ids):  # some were there already, as unknown
+        bring_up_to_date(message_ids=ids)
     unlogged.update(logged_at=now or timezone.now())
     return count
 
@@ -188,10 +192,11 @@ def release_unknown(*, now: datetime | None = None, after: timedelta = UNKNOWN_F
 
     Why that is safe: the provider tells "processed" of every message it takes, at once and at the same webhook, and
     tells it again for a day when we did not take it. When that day is over, nothing was told of any of the messages of
-    an unanswered request, and "processed" of a later one has come, then there is no news because there was no message.
-    Any sooner, or by any other kind of news, it might only be on its way. A batch without a later one to compare it
-    with stays unknown, as does all of a provider that tells nothing (SMTP). Meanwhile and afterwards a person may
-    decide (`resend_unknown`).
+    an unanswered request, and "processed" of a later one was taken by us in the first half of that day, then there is no
+    news because there was no message. Any sooner, or by any other kind of news, it might only be on its way; and when we
+    took nothing in that time, as in an outage of ours, the provider may have given up telling us. A batch without a later
+    one to compare it with stays unknown, as does all of a provider that tells nothing (SMTP). Meanwhile and afterwards a
+    person may decide (`resend_unknown`).
     """
     now = now or timezone.now()
     doubtful = SendBatch.objects.filter(
@@ -215,11 +220,14 @@ def has_news(batch: SendBatch) -> bool:
 
 
 def _has_later_news(batch: SendBatch) -> bool:
+    assert batch.asked_at is not None
     later = SendBatch.objects.filter(
         provider=batch.provider, state=BatchState.ACCEPTED, asked_at__gt=batch.asked_at
     ).order_by("asked_at")
     theirs = EmailMessage.objects.filter(batch__in=list(later.values_list("pk", flat=True)[:50])).values("pk")
-    taken = EmailEvent.objects.filter(message_id__in=theirs, kind=EventKind.PROCESSED)
+    taken = EmailEvent.objects.filter(
+        message_id__in=theirs, kind=EventKind.PROCESSED, received_at__lt=batch.asked_at + HEARD_WITHIN
+    )
     return taken.exists()  # type: ignore[no-any-return]
 
 
@@ -238,6 +246,24 @@ def resend_unknown(mailing: Mailing, *, by: User | None = None, now: datetime | 
         target = f"mailing {mailing.pk} sends {count} unanswered messages again"
         audit.record(AuditAction.MAILING_CHANGED, tenant=current_tenant(), actor=by, target=target)
     return count
+
+
+def resend_message(message: EmailMessage, *, by: User | None = None, now: datetime | None = None) -> bool:
+    """A person has decided that this message did not arrive; False when something was heard of it meanwhile."""
+    now = now or timezone.now()
+    with transaction.atomic():
+        unknown = EmailMessage.objects.filter(pk=message.pk, state=MessageState.UNKNOWN)
+        unknown = unknown.exclude(mailing__state=MailingState.CANCELED)
+        if EmailEvent.objects.filter(message_id=message.pk).exists() or not unknown.update(
+            state=MessageState.QUEUED, batch=None, not_before=now, error=""
+        ):
+            return False
+        if message.mailing_id is not None:
+            reopen(message.mailing_id)
+        audit.record(
+            AuditAction.MAILING_CHANGED, tenant=current_tenant(), actor=by, target=f"message {message.pk} sent again"
+        )
+    return True
 
 
 def _ids(batches: QuerySet[SendBatch]) -> list[UUID]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.core.exceptions import ValidationError
@@ -13,11 +14,13 @@ from django.utils import timezone
 from crm.email.enums import EnrolmentState, SkipReason, SuppressionReason
 from crm.email.models import EmailMessage, Suppression
 from crm.email.providers.payload import ascii_address
+from crm.email.providers.suppression_api import forget
 from crm.email.services.sequences import stop_for_contact
 from crm.enums import FactSource
 from crm.models import Contact
 from crm.services.contacts import set_do_not_contact, update_contact
 from tenants import audit
+from tenants.celery import publish
 from tenants.context import current_tenant
 from tenants.enums import AuditAction
 from thanos.encryption import blind_index, blind_indexes
@@ -33,6 +36,8 @@ SKIPS: dict[SuppressionReason, SkipReason] = {
     SuppressionReason.BOUNCED: SkipReason.BOUNCED,
     SuppressionReason.INVALID: SkipReason.INVALID_ADDRESS,
 }
+# Facts the provider notes for the whole account, and drops what is sent to such an address.
+_AT_THE_PROVIDER = (SuppressionReason.BOUNCED, SuppressionReason.INVALID)
 # A wish of a person, which goes with them when their address changes.
 _WISHES = (SuppressionReason.UNSUBSCRIBED, SuppressionReason.SPAM)
 
@@ -81,7 +86,10 @@ def lift(*, address: str = "", suppression: Suppression | None = None, by: User 
     with transaction.atomic():
         standing = Suppression.objects.standing()
         standing = standing.filter(pk=suppression.pk) if suppression is not None else standing.for_address(address)
+        refused = list(standing.filter(reason__in=_AT_THE_PROVIDER).values_list("pk", flat=True))
         lifted = int(standing.update(lifted_at=timezone.now(), lifted_by=by.pk if by else None))
+        if refused:
+            _lift_at_provider_later(refused)
         wishes = Suppression.objects.standing().for_address(address).filter(reason__in=_WISHES)
         if lifted and not wishes.exists():
             noted = Contact.objects.with_email(address).filter(do_not_mail_source=FactSource.EMAIL)
@@ -90,6 +98,21 @@ def lift(*, address: str = "", suppression: Suppression | None = None, by: User 
         if lifted and by is not None:
             _record(by, f"suppression lifted: {lifted}")
     return lifted
+
+
+def _lift_at_provider_later(suppression_ids: list[int]) -> None:
+    from crm.email.tasks.suppressions import lift_at_provider
+
+    for pk in suppression_ids:
+        transaction.on_commit(partial(publish, lift_at_provider, suppression_id=pk))
+
+
+def lift_at_provider(*, suppression_id: int) -> None:
+    """Have the provider deliver again to an address whose suppression was lifted here. Raises SuppressionApiError."""
+    row = Suppression.objects.filter(pk=suppression_id, lifted_at__isnull=False).first()
+    if row is None or Suppression.objects.standing().for_address(row.email).filter(reason=row.reason).exists():
+        return  # it bounced again meanwhile
+    forget(address=row.email, reason=row.reason)
 
 
 def _record(by: User, target: str) -> None:

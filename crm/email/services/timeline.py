@@ -10,9 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from crm.email.enums import HANDED_OVER, SuppressionReason
+from crm.email.enums import HANDED_OVER, MessageState, SuppressionReason
 from crm.email.models import EmailMessage, EmailTemplateVersion
 from crm.email.rendering.renderer import RenderError, render, render_split
 from crm.email.rendering.sources import Source
@@ -32,6 +33,9 @@ _LINK = "…"  # who looks at a timeline must not come by a recipient's own link
 # What the entry of a message says besides where it came from.
 _TOLD = ["state", "delivered_at", "opened_at", "clicked_at", "bounced_at", "spam_at", "unsubscribed_at", "replied_at"]
 _TOLD += ["open_count", "click_count"]
+_LETTER_NOT_SENT = Q(
+    state__in=(MessageState.FAILED, MessageState.SKIPPED), mailing=None, enrolment=None, user__isnull=False
+)
 _TELL = """
 UPDATE crm_interaction AS entry SET metadata = (entry.metadata - %s::text[]) || fact.facts
 FROM (
@@ -50,12 +54,22 @@ RETURNING fact.id, entry.contact_id
 def log_sent(*, message_ids: Iterable[UUID | str], now: datetime | None = None) -> int:
     """Put messages that were handed over on their contacts' timelines; return how many are new there.
 
-    Those that were not handed over, as one whose address was suppressed at the last moment, are passed over. Safe to
-    repeat. A text that cannot be rendered any more leaves an entry without words rather than none.
+    Of those that were not, as one whose address was suppressed at the last moment, only letters come there: somebody has
+    written them, was told that they are on their way, and counts on it. Safe to repeat. A text that cannot be rendered
+    any more leaves an entry without words rather than none.
     """
     now = now or timezone.now()
     ids = sorted({UUID(str(message_id)) for message_id in message_ids})
     return sum(_log(ids[begin : begin + CHUNK], now) for begin in range(0, len(ids), CHUNK))
+
+
+def log_letters(*, message_ids: Sequence[UUID]) -> None:
+    """Put letters on timelines that were not sent, or perhaps: those that were come there by their request."""
+    if not message_ids:
+        return
+    stuck = (MessageState.FAILED, MessageState.SKIPPED, MessageState.UNKNOWN)
+    rows = EmailMessage.objects.filter(pk__in=message_ids, state__in=stuck)
+    log_sent(message_ids=list(rows.values_list("pk", flat=True)))
 
 
 def natural_key(message_id: UUID) -> str:
@@ -64,7 +78,7 @@ def natural_key(message_id: UUID) -> str:
 
 def _log(ids: Sequence[UUID], now: datetime) -> int:
     wanted = (
-        EmailMessage.objects.filter(pk__in=ids, state__in=HANDED_OVER)
+        EmailMessage.objects.filter(Q(state__in=HANDED_OVER) | _LETTER_NOT_SENT, pk__in=ids)
         .exclude(contact=None)
         .select_related("version")
         .order_by("pk")

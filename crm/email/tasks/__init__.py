@@ -1,5 +1,5 @@
 """Background work: ids in, one service call, safe to run twice."""
 
-from crm.email.tasks import domains, events, sending, sequences
+from crm.email.tasks import domains, events, sending, sequences, suppressions
 
-__all__ = ["domains", "events", "sending", "sequences"]
+__all__ = ["domains", "events", "sending", "sequences", "suppressions"]

@@ -37,6 +37,7 @@ def send_mailing(*, mailing_id: int) -> None:
     """Send for a while; the rest is another task's."""
     if not current_tenant().is_active:
         return
+    mailings.renew_sender(mailing_id=mailing_id)  # mornings come one after the other, and a domain may be lost between
     try:
         wait_s = sending.send_mailing(mailing_id=mailing_id)
     except redis.RedisError:

@@ -18,6 +18,8 @@ _LOOKS = {
     MessageState.SENT: ("live", "mail"),
     MessageState.UNKNOWN: ("warn", "clock"),
     MessageState.DEFERRED: ("warn", "clock"),
+    MessageState.FAILED: ("bad", "cross"),
+    MessageState.SKIPPED: ("warn", "moon"),
     MessageState.DELIVERED: ("good", "check"),
     MessageState.BOUNCED: ("bad", "cross"),
     MessageState.BLOCKED: ("bad", "cross"),
@@ -45,6 +47,7 @@ def email_entry(entry: Interaction) -> dict[str, Any]:
         "is_of_another": told.get("other_sender") is True,
         "refused": _count(told.get("files_refused")),
         "link": _link(told.get("in_reply_to") if is_in else told.get("email")),
+        "answer": _answer(entry) if is_in and told.get("automatic") is not True else "",
         "unsubscribed": "unsubscribed_at" in told,
         "spam": "spam_at" in told,
         "replied": "replied_at" in told,
@@ -53,6 +56,11 @@ def email_entry(entry: Interaction) -> dict[str, Any]:
 
 def _count(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _answer(entry: Interaction) -> str:
+    address = reverse("email:compose", args=[entry.contact_id], urlconf="thanos.urls_tenant")
+    return f"{address}?answers={entry.pk}"
 
 
 def _link(message_id: Any) -> str:

@@ -99,7 +99,9 @@ def test_what_is_written_is_fixed_in_bulk_and_to_the_contact(in_alice):
         (StepCondition.OPENED, {"opened_at": NOW}, True),
         (StepCondition.OPENED, {"clicked_at": NOW}, True),  # the click says so, where no picture was fetched
         (StepCondition.OPENED, {}, False),
-        (StepCondition.NOT_OPENED, {}, True),
+        (StepCondition.NOT_OPENED, {"delivered_at": NOW}, True),
+        (StepCondition.NOT_OPENED, {"delivered_at": NOW, "track_opens": False}, False),  # nobody looked
+        (StepCondition.NOT_OPENED, {}, False),  # nobody has told that it arrived
         (StepCondition.NOT_OPENED, {"opened_at": NOW}, False),
         (StepCondition.CLICKED, {"clicked_at": NOW}, True),
         (StepCondition.CLICKED, {"opened_at": NOW}, False),
@@ -161,14 +163,14 @@ def test_the_next_e_mail_waits_until_the_one_before_has_left_and_then_its_whole_
     assert written() == ["welcome", "follow-up"]
 
 
-def test_an_unknown_fate_is_decided_in_due_time(in_alice):
+def test_about_an_unknown_fate_no_condition_holds(in_alice):
     enrol(make_sequence(draft(), draft(24, "follow-up", condition=StepCondition.NOT_OPENED)))
     advance_due(now=NOW)
     EmailMessage.objects.update(state=MessageState.UNKNOWN)
 
     advance_due(now=NOW + DAY)
 
-    assert written() == ["welcome", "follow-up"]
+    assert written() == ["welcome"]
 
 
 def test_a_template_that_is_switched_off_makes_people_wait(in_alice):

@@ -8,14 +8,18 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from crm.email.enums import BatchState, MessageState, PauseReason, SkipReason, SuppressionReason
-from crm.email.models import EmailMessage, Mailing, SendBatch, Suppression
+from crm.email.enums import BatchState, EnrolmentState, MessageState, PauseReason, SkipReason, SuppressionReason
+from crm.email.models import EmailMessage, Enrolment, InboundEmail, Mailing, SendBatch, Suppression
+from crm.email.models import Sequence as EmailSequence
+from crm.email.services.advancing import advance_due
 from crm.email.services.claiming import begin_request, claim_mailing, claim_singles, drop_unwanted
 from crm.email.services.mailings import cancel_mailing, pause_mailing
 from crm.email.services.queueing import queue_message
+from crm.email.services.sequences import HELD, stop_enrolments, switch_sequence
 from crm.email.services.settling import release_lost_claims
 from crm.email.services.suppressing import suppress
 from crm.email.tests.mailroom import make_contacts, make_mailing, make_template, remove_all, started, states
+from crm.email.tests.sequencing import NOW, enrol, make_sequence
 from crm.models import Contact, Interaction
 from crm.tests.factories import make_contact
 from tenants.context import entered
@@ -198,3 +202,56 @@ def test_messages_of_the_same_text_go_together_and_letters_alone(in_alice):
     assert (found.mailing, states()) == (None, {"claimed": 3, "queued": 2})
     assert claim_singles(like_message=same[0], provider="smtp") is None
     assert Interaction.objects.count() == 0
+
+
+# --- of sequences ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(in_alice):
+    """A sequence's message in the hands of a worker, and its enrolment."""
+    enrolment = enrol(make_sequence())
+    advance_due(now=NOW)
+    message = EmailMessage.objects.get(enrolment=enrolment)
+    found = claim_singles(like_message=message, provider="sendgrid")
+    return found, enrolment
+
+
+@pytest.mark.parametrize("state", [EnrolmentState.REPLIED, EnrolmentState.STOPPED, EnrolmentState.UNSUBSCRIBED])
+def test_who_has_left_a_sequence_gets_nothing_more_of_it(written, state):
+    found, enrolment = written
+    stop_enrolments(enrolments=Enrolment.objects.filter(pk=enrolment.pk), state=state)
+
+    drop_unwanted(found)
+
+    assert found.messages == []
+    assert EmailMessage.objects.get().state == MessageState.CANCELED
+
+
+def test_an_answer_stops_the_last_message_too_unless_the_sequence_says_otherwise(written):
+    found, enrolment = written
+    Enrolment.objects.filter(pk=enrolment.pk).update(state=EnrolmentState.DONE)
+    InboundEmail.objects.create(
+        provider_id="x", contact=enrolment.contact, from_email="a@b.example", from_index="x", received_at=timezone.now()
+    )
+    EmailSequence.objects.update(stop_on_reply=False)
+    drop_unwanted(found)
+    assert len(found.messages) == 1
+
+    EmailSequence.objects.update(stop_on_reply=True)
+    drop_unwanted(found)
+
+    assert found.messages == []
+
+
+def test_a_sequence_that_rests_sends_nothing_and_loses_nothing(written):
+    found, enrolment = written
+    switch_sequence(sequence=enrolment.sequence, is_active=False, by=None)
+
+    drop_unwanted(found)
+
+    message = EmailMessage.objects.get()
+    assert (found.messages, message.state, message.not_before) == ([], MessageState.QUEUED, HELD)
+    switch_sequence(sequence=enrolment.sequence, is_active=True, by=None)
+    message.refresh_from_db()
+    assert message.not_before <= timezone.now()

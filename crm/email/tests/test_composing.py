@@ -5,12 +5,15 @@ from uuid import uuid4
 import pytest
 
 from crm.email.enums import MessageState, SkipReason, SuppressionReason
-from crm.email.models import EmailMessage
+from crm.email.models import EmailMessage, InboundEmail, SendBatch
 from crm.email.services.composing import ComposeError, paragraphs, send_to_contact
 from crm.email.services.sending import send_singles
+from crm.email.services.settling import accept_batch, log_batch
 from crm.email.services.suppressing import suppress
 from crm.email.tests.mailroom import make_template
+from crm.models import Interaction
 from crm.tests.factories import make_contact
+from sandbox.sendgrid.faults import Fault, Kind
 from tenants.context import entered
 
 
@@ -124,3 +127,44 @@ def test_without_a_way_of_sending(ann, settings):
 )
 def test_plain_text_as_html(text, html):
     assert paragraphs(text) == html
+
+
+# --- answering, and letters that do not arrive -------------------------------------------------------------------------
+
+
+def test_an_answer_names_what_it_answers(ann, owner, providers):
+    question = InboundEmail.objects.create(
+        provider_id="x", header_id="<question@example.com>", contact=ann, from_email="ann@example.com", from_index="x"
+    )
+
+    message = send_to_contact(contact=ann, subject="Re: A question", text="Yes.", answers=question, by=owner)
+    send_singles(message_id=message.pk)
+
+    headers = providers.mail.to("ann@example.com").letter().headers
+    assert (headers["In-Reply-To"], headers["References"]) == ("<question@example.com>", "<question@example.com>")
+
+
+def entries():
+    return list(Interaction.objects.filter(kind="email").values_list("subject", "metadata__state"))
+
+
+def test_a_letter_that_is_not_sent_after_all_is_said_on_the_timeline(ann, owner, providers):
+    message = send_to_contact(contact=ann, subject="Offer", text="Dear Ann", by=owner)
+    suppress(address="ann@example.com", reason=SuppressionReason.BOUNCED)
+
+    send_singles(message_id=message.pk)
+
+    assert entries() == [("Offer", "skipped")]
+
+
+def test_a_letter_nobody_answered_for_is_there_as_unknown_and_then_as_sent(ann, owner, providers):
+    message = send_to_contact(contact=ann, subject="Offer", text="Dear Ann", by=owner)
+    providers.mail.faults.order(Fault(Kind.DROP))
+
+    send_singles(message_id=message.pk)
+    assert entries() == [("Offer", "unknown")]
+
+    batch = SendBatch.objects.get()
+    accept_batch(batch.pk)
+    log_batch(batch_id=batch.pk)
+    assert entries() == [("Offer", "sent")]

@@ -9,10 +9,19 @@ from datetime import timedelta
 import pytest
 
 from crm.email.enums import MailingState, MessageState, SkipReason
-from crm.email.models import EmailMessage, EmailSettings, EmailTemplate
+from crm.email.models import EmailMessage, EmailSettings, EmailTemplate, InboundEmail
 from crm.email.services.queueing import queue_message
-from crm.email.tests.mailing_factories import NOON, make_event, make_mailing, make_message, make_suppression, make_template
+from crm.email.tests.mailing_factories import (
+    NOON,
+    make_batch,
+    make_event,
+    make_mailing,
+    make_message,
+    make_suppression,
+    make_template,
+)
 from crm.models import Contact
+from crm.services.interactions import add_interaction
 from crm.tests.factories import make_contact
 from tenants.context import entered
 
@@ -264,7 +273,7 @@ def test_what_became_of_it_is_told_in_order(alice, client, ann):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"state": MessageState.UNKNOWN}, "The provider's answer to it never came"),
+        ({"state": MessageState.UNKNOWN}, "It is not known whether it arrived."),
         ({"state": MessageState.BOUNCED, "error": "550 <no>"}, "550 &lt;no&gt;"),
         ({"state": MessageState.SKIPPED, "skip_reason": SkipReason.SPAM}, "It was not sent: reported us as spam"),
     ],
@@ -290,3 +299,57 @@ def test_another_tenants_messages_are_not_found(bob, client):
 
     for path in (page_of(message), f"{page_of(message)}body/", f"/crm/email/messages/{uuid.uuid4()}/"):
         assert client.get(path).status_code == 404
+
+
+def test_an_unknown_fate_can_be_decided(alice, bob, client, ann):
+    with entered(alice):
+        message = make_message(contact=ann, subject="Hello", text="…", state=MessageState.UNKNOWN)
+
+    page = client.post(f"{page_of(message)}resend/", follow=True)
+    assert "It will be sent again." in plain(page)
+    assert "It is not sent again" in plain(client.post(f"{page_of(message)}resend/", follow=True))
+
+    assert [one.state for one in sent(alice)] == [MessageState.QUEUED]
+
+
+def test_what_a_mail_server_took_is_not_said_to_have_arrived(alice, client, ann):
+    with entered(alice):
+        batch = make_batch(None, provider="smtp")
+        message = make_message(contact=ann, subject="Hello", text="…", state=MessageState.SENT, batch=batch)
+
+    assert "whether it arrived is unknown" in plain(client.get(page_of(message)))
+
+
+def test_an_answer_begins_with_what_it_answers(alice, bob, client, ann):
+    with entered(alice):
+        entry = add_interaction(contact=ann, kind="email", subject="When?", content="When?", metadata={"direction": "in"})
+        InboundEmail.objects.create(
+            provider_id="x",
+            header_id="<q@example.com>",
+            contact=ann,
+            interaction=entry,
+            subject="When?",
+            text="When are you open?",
+            from_email="ann@example.com",
+            from_index="x",
+        )
+
+    page = client.get(f"{at(ann)}?answers={entry.pk}").content.decode()
+    assert 'value="Re: When?"' in page and "When are you open?" in page
+    assert f"{at(ann)}?answers={entry.pk}" in client.get(ann.get_absolute_url()).content.decode()
+
+    client.post(at(ann), {"subject": "Re: When?", "text": "At nine.", "answers": entry.pk})
+
+    assert [one.in_reply_to for one in sent(alice)] == ["<q@example.com>"]
+
+
+def test_nobody_elses_mail_can_be_answered(alice, client, ann):
+    with entered(alice):
+        other = make_contact("Ben", contact_email="ben@example.com")
+        entry = add_interaction(contact=other, kind="email", subject="Secret", content="Secret")
+        InboundEmail.objects.create(
+            provider_id="x", contact=other, interaction=entry, subject="Secret", from_email="b@x.example", from_index="x"
+        )
+
+    for wanted in (entry.pk, "x", "9" * 30):
+        assert "Secret" not in client.get(f"{at(ann)}?answers={wanted}").content.decode()

@@ -611,7 +611,7 @@ def test_a_report_without_events_says_unknown_rather_than_zero(alice, client, do
 
     words = plain(client.get(done.get_absolute_url()))
 
-    assert "does not report what becomes of messages" in words
+    assert "Nothing reports here what becomes of these messages" in words
     assert words.count("unknown delivered") == words.count("unknown opened") == words.count("unknown bounced") == 1
     assert "0 %" not in words
 

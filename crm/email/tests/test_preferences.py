@@ -248,11 +248,24 @@ def test_a_broken_link_gets_a_page_that_says_so(alice, message, client):
     assert standing(alice) == []
 
 
+def test_the_words_of_nobodys_page_are_the_installations(client, settings, monkeypatch):
+    monkeypatch.setattr(settings.ENV, "email_unknown_link_title", "Nirgendwo")
+    monkeypatch.setattr(settings.ENV, "email_language", "de")
+
+    page = client.get("/mail/u/x").content.decode()
+
+    assert "<h1>Nirgendwo</h1>" in page and 'lang="de"' in page
+
+
 def test_a_link_whose_message_or_organisation_is_gone(alice, bob, message, client):
     token = path(alice, message)
     with entered(alice):
         EmailMessage.objects.all().delete()
-    assert client.get(token).status_code == 404
+        EmailSettings.objects.update(gone_title="Weg", gone_text="{organization} hilft.", language="de")
+    answer = client.get(token)
+    assert answer.status_code == 404
+    assert "<h1>Weg</h1>" in answer.content.decode() and "Alice&#x27;s hilft." in answer.content.decode()
+    assert 'lang="de"' in answer.content.decode()
 
     from django.core import signing
 

@@ -13,6 +13,7 @@ from crm.email.services.preparing import Timing, prepare_mailing
 from crm.email.services.suppressing import suppress
 from crm.email.tests.mailroom import make_contacts, make_mailing, make_template, sent, started, states
 from crm.models import Contact
+from crm.services.merging import merge_contacts
 from crm.tests.factories import make_contact
 from tenants.context import entered
 
@@ -180,3 +181,19 @@ def test_in_the_morning_nothing_goes_before(in_alice, providers):
     assert EmailMessage.objects.earliest("not_before").not_before > timezone.now() + timedelta(days=1)
     EmailMessage.objects.update(not_before=timezone.now())
     assert sent(mailing).state == MailingState.DONE
+
+
+def test_who_is_merged_into_somebody_further_down_does_not_hold_it_up(in_alice, owner):
+    first, *_, last = make_contacts(4)
+    mailing = make_mailing()
+    start_mailing(mailing=mailing, when=SendWhen.NOW, by=None)
+    preparing.prepare_mailing(mailing_id=mailing.pk, step_s=-1, chunk=2)
+    merge_contacts(kept=last, merged=first, take={}, by=owner)
+
+    while prepare_mailing(mailing_id=mailing.pk, chunk=2):
+        pass
+
+    mailing.refresh_from_db()
+    assert mailing.state == MailingState.SENDING
+    assert EmailMessage.objects.filter(mailing=mailing, contact=last).count() == 1
+    assert states(mailing) == {"queued": 3}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 from django.core import mail
-from django.core.mail.backends.smtp import EmailBackend
+from django.core.mail.backends.base import BaseEmailBackend
 
 from crm.email.providers import registry, smtp
 from crm.email.providers.base import Accepted, Fault, NoAnswer, NotSent, Outgoing, Recipient, Refused, fold, join
@@ -189,6 +189,9 @@ def errors(*pairs):
         (202, {"X-Message-Id": "abc"}, b"", Accepted("abc", 202)),
         (502, {}, b"", NoAnswer("The provider answered 502.")),
         (504, {}, b"", NoAnswer("The provider answered 504.")),
+        (408, {}, b"", NoAnswer("The provider answered 408.")),
+        (524, {}, b"", NoAnswer("The provider answered 524.")),  # a CDN's: the server behind it may have it
+        (201, {}, b"", NoAnswer("The provider answered 201.")),  # no answer of the vendor's, and perhaps a success
         (500, {}, b"oops", Refused(500, is_retryable=True)),
         (429, {"Retry-After": "7"}, b"{}", Refused(429, is_retryable=True, retry_after_s=7.0)),
         (
@@ -417,11 +420,8 @@ def test_a_server_that_hangs_up_before_the_text(mail_server):
     provider.close()
 
 
-class Unobserved(EmailBackend):
+class Unobserved(BaseEmailBackend):
     """A backend that is no SMTP session one could watch: its connection breaks in the midst of things."""
-
-    def __init__(self, **_: object) -> None:
-        self.connection = None
 
     def open(self) -> bool:
         return True
@@ -454,6 +454,8 @@ def test_the_key_decides(settings, monkeypatch):
     monkeypatch.setattr(settings.ENV, "sendgrid_api_key", "SG.x")
     assert isinstance(registry.provider(), SendGrid)
     assert registry.reports_events() is True
+    monkeypatch.setattr(settings.ENV, "sendgrid_webhook_public_key", [])  # whatever it tells, nobody can believe it
+    assert registry.reports_events() is False
 
     monkeypatch.setattr(settings.ENV, "sendgrid_api_key", "")
     settings.EMAIL_IS_DELIVERED = False

@@ -12,9 +12,12 @@ from django.test import Client
 from crm.email import signing, webhooks
 from crm.email.enums import DomainState
 from crm.email.inbound import FormError, parts_of, read_form, read_inbound
-from crm.email.models import EmailDomain, EmailMessage, InboundEmail
+from crm.email.models import EmailDomain, EmailMessage, EmailTemplate, InboundEmail
 from crm.email.services import links, replies
+from crm.email.services.enrolling import enrol_contact
+from crm.email.services.sequences import save_sequence
 from crm.email.services.timeline import log_sent
+from crm.email.steps import Draft
 from crm.email.tests.news import make_message
 from crm.hooks.enums import Event
 from crm.hooks.models import WebhookDelivery
@@ -550,3 +553,29 @@ def test_forms_are_read_exactly():
     assert [(file.name, file.data) for file in found.files] == [('näme "x".txt', b"\x00\xff")]
     with pytest.raises(FormError):
         read_form("text/plain", body)
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"),
+    [("<a.b@mail.example>", "<a.b@mail.example>"), ("<a b@x>", ""), ("no brackets@x", ""), ("<" + "a" * 400 + ">", "")],
+)
+def test_only_an_id_that_can_be_named_in_a_header_of_ours_is_kept(alice, message, header, kept):
+    post(form(reply_to(alice, message), headers=f"Message-ID: {header}\nSubject: x\n"))
+
+    with entered(alice):
+        assert InboundEmail.objects.get().header_id == kept
+
+
+def test_a_sequence_may_go_on_after_an_answer(alice, message):
+    with entered(alice):
+        save = {"drafts": [Draft(template_id=EmailTemplate.objects.get(key="welcome").pk, wait_hours=1)], "by": None}
+        going_on = save_sequence(sequence=None, name="On", is_active=True, stop_on_reply=False, **save)
+        ending = save_sequence(sequence=None, name="Off", is_active=True, **save)
+        ways = [enrol_contact(sequence=one, contact=message.contact, by=None) for one in (going_on, ending)]
+
+    post(form(reply_to(alice, message)))
+
+    with entered(alice):
+        for way in ways:
+            way.refresh_from_db()
+    assert [way.state for way in ways] == ["active", "replied"]

@@ -21,6 +21,7 @@ from crm.email.services.settling import (
     note_unknown,
     release_lost_claims,
     release_unknown,
+    resend_message,
     resend_unknown,
     unlogged_batches,
 )
@@ -50,10 +51,12 @@ def asked(mailing, size=2, *, ago=timedelta(0)):
     return row
 
 
-def tell(row, kind=EventKind.PROCESSED):
-    """The provider's news of one message of a batch."""
+def tell(row, kind=EventKind.PROCESSED, *, ago=timedelta(0)):
+    """The provider's news of one message of a batch, taken by us so long ago."""
     message = EmailMessage.objects.filter(batch=row).first()
-    EmailEvent.objects.create(provider_event_id=uuid.uuid4().hex, message_id=message.pk, kind=kind, at=NOW)
+    EmailEvent.objects.create(
+        provider_event_id=uuid.uuid4().hex, message_id=message.pk, kind=kind, at=NOW - ago, received_at=NOW - ago
+    )
 
 
 def test_a_claim_nobody_asked_for_is_given_back(mailing, bob):
@@ -128,15 +131,49 @@ def test_what_the_provider_never_had_goes_again(mailing):
     accept_batch(later.pk)
     assert release_unknown(now=NOW) == 0  # no news of the later one yet
 
-    tell(later, EventKind.OPENED)
+    tell(later, EventKind.OPENED, ago=timedelta(hours=24))
     assert release_unknown(now=NOW) == 0  # not the kind that is told of everything at once
-    tell(later)
+    tell(later, ago=timedelta(hours=24))
     # The provider may still be repeating what our webhook did not take.
     assert release_unknown(now=NOW - timedelta(hours=1, minutes=1)) == 0
     assert release_unknown(now=NOW) == 1
 
     lost.refresh_from_db()
     assert (lost.state, states(mailing)) == (BatchState.RELEASED, {"queued": 2, "sent": 2})
+
+
+def test_an_outage_of_ours_proves_nothing(mailing):
+    """We took no news for a day: by then the provider may have given up telling us of messages that it does have."""
+    lost = asked(mailing, ago=timedelta(hours=27))
+    note_unknown(lost.pk, error="no answer")
+    later = asked(mailing, ago=timedelta(minutes=30))
+    accept_batch(later.pk)
+    tell(later, ago=timedelta(minutes=29))
+
+    assert release_unknown(now=NOW) == 0
+
+    lost.refresh_from_db()
+    assert lost.state == BatchState.UNKNOWN
+
+
+def test_nothing_is_asked_for_of_what_news_has_come_meanwhile(mailing):
+    claim = claim_mailing(mailing=mailing, provider="sendgrid", size=2)
+    EmailMessage.objects.filter(pk=claim.messages[0].pk).update(state=MessageState.DELIVERED)
+
+    assert begin_request(claim=claim, messages=claim.messages) is None
+
+
+def test_a_person_may_decide_about_a_single_message(mailing, owner):
+    lost = asked(mailing)
+    note_unknown(lost.pk, error="no answer")
+    one, other = EmailMessage.objects.filter(batch=lost)
+    EmailEvent.objects.create(provider_event_id="x", message_id=other.pk, kind=EventKind.PROCESSED, at=NOW)
+
+    assert resend_message(one, by=owner)
+    assert not resend_message(one, by=owner)
+    assert not resend_message(other, by=owner)
+
+    assert states(mailing) == {"queued": 3, "unknown": 1}
 
 
 def test_news_of_an_earlier_request_prove_nothing(mailing):

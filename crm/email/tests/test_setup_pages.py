@@ -103,8 +103,8 @@ def test_a_mail_server_is_said_to_tell_nothing(client):
     page = plain(client.get(PAGE))
 
     assert "A mail server (SMTP)" in page
-    assert "unknown: a mail server does not report it" in page
-    assert "go to the sender" in page
+    assert "a plain mail server does not report it" in page
+    assert "go to owner@alice.test" in page
 
 
 def test_the_provider_is_said_to_tell_everything(client, settings):

@@ -69,6 +69,13 @@ SKIP_B = Decision(What.SKIP, step=2, next_step=3, due_at=NOW + 2 * DAY)
         (StepCondition.NOT_CLICKED, OPENED, True),
         (StepCondition.NOT_CLICKED, CLICKED, False),
         (StepCondition.NOT_CLICKED, None, False),
+        # That nothing was heard is not that nothing happened.
+        (StepCondition.NOT_OPENED, replace(SENT, tells_opens=False), False),
+        (StepCondition.NOT_CLICKED, replace(SENT, tells_clicks=False), False),
+        (StepCondition.NOT_REPLIED, replace(SENT, tells_replies=False), False),
+        (StepCondition.NOT_REPLIED, SENT, True),
+        (StepCondition.NOT_REPLIED, None, False),
+        (StepCondition.REPLIED, SENT, False),
     ],
 )
 def test_a_condition_about_the_previous_e_mail(condition, previous, goes):
@@ -247,7 +254,7 @@ GOOD = Draft(template_id=1, wait_hours=24)
         ),
         (
             [GOOD, replace(GOOD, condition=StepCondition.OPENED, wait_hours=0)],
-            [Fault(1, "wait", "Give them at least an hour to open or click.")],
+            [Fault(1, "wait", "Give them at least an hour to open, click or answer.")],
         ),
         ([replace(GOOD, condition=StepCondition.STATUS_IS, status="lead")], []),
         ([replace(GOOD, condition=StepCondition.STATUS_IS_NOT)], [Fault(0, "status", "Choose a status.")]),
@@ -256,3 +263,19 @@ GOOD = Draft(template_id=1, wait_hours=24)
 )
 def test_steps_that_make_no_sense_are_named(drafts, faults):
     assert faults_of(drafts, templates={1}, statuses={"lead"}) == faults
+
+
+def test_an_answer_is_a_condition_where_it_does_not_end_everything():
+    known = facts(steps=(A, replace(B, condition=StepCondition.REPLIED), C), has_replied=True)
+
+    assert decide(known).state == EnrolmentState.REPLIED
+    assert decide(replace(known, stops_on_reply=False)).what == What.SEND
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "goes"), [("lead", "customer", True), ("lead", "lead", False), ("", "customer", False)]
+)
+def test_a_status_that_has_changed_since_they_were_enrolled(before, now, goes):
+    steps = (A, replace(B, condition=StepCondition.STATUS_CHANGED), C)
+
+    assert decide(facts(steps=steps, status_before=before, status=now)).what == (What.SEND if goes else What.SKIP)

@@ -5,7 +5,8 @@ from django.utils import timezone
 
 from crm.email.enums import SkipReason, SuppressionReason
 from crm.email.models import Suppression
-from crm.email.services.suppressing import lift, reason_for, skip_reasons, suppress
+from crm.email.providers.suppression_api import SuppressionApiError
+from crm.email.services.suppressing import lift, lift_at_provider, reason_for, skip_reasons, suppress
 from crm.enums import FactSource
 from crm.models import Contact
 from crm.tests.factories import make_contact
@@ -146,3 +147,49 @@ def test_the_gravest_reason_is_shown_and_one_query_is_asked(in_alice, django_ass
         found = skip_reasons([(None, ANN), (None, "x@example.com"), (None, "y@example.com")])
 
     assert found == [SkipReason.SPAM, None, None]
+
+
+# --- at the provider ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bounced(ann, providers):
+    providers.mail.suppressed[ANN] = "bounce"
+    suppress(address=ANN, reason=SuppressionReason.BOUNCED)
+    return Suppression.objects.get()
+
+
+def test_what_is_lifted_here_is_lifted_there(bounced, providers, owner, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=False) as after:
+        lift(suppression=bounced, by=owner)
+    assert len(after) == 1
+
+    lift_at_provider(suppression_id=bounced.pk)
+    lift_at_provider(suppression_id=bounced.pk)  # already gone is as good
+
+    assert ANN not in providers.mail.suppressed
+
+
+def test_what_stands_again_is_not_lifted_there(bounced, providers, owner):
+    lift(suppression=bounced, by=owner)
+    suppress(address=ANN, reason=SuppressionReason.BOUNCED)
+
+    lift_at_provider(suppression_id=bounced.pk)
+
+    assert providers.mail.suppressed[ANN] == "bounce"
+
+
+def test_a_provider_that_is_away_is_asked_again(bounced, providers, owner):
+    lift(suppression=bounced, by=owner)
+
+    with providers.away(), pytest.raises(SuppressionApiError):
+        lift_at_provider(suppression_id=bounced.pk)
+
+
+def test_a_wish_is_ours_alone(ann, owner, django_capture_on_commit_callbacks):
+    suppress(address=ANN, reason=SuppressionReason.UNSUBSCRIBED)
+
+    with django_capture_on_commit_callbacks(execute=False) as after:
+        lift(address=ANN, by=owner)
+
+    assert not [call for call in after if "lift_at_provider" in repr(call)]

@@ -8,16 +8,17 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from crm.email.forms.composing import ComposeForm, TemplateChoiceForm
-from crm.email.models import EmailMessage, EmailTemplate
+from crm.email.models import EmailMessage, EmailTemplate, InboundEmail
 from crm.email.providers.registry import reports_events
 from crm.email.rendering.renderer import RenderError
-from crm.email.selectors.letters import as_draft, empty_values, letter, preview
-from crm.email.selectors.mailings import happenings, latest_messages, uuid_or_none
+from crm.email.selectors.letters import answered_by, as_draft, empty_values, letter, preview, subject_of_answer
+from crm.email.selectors.mailings import happenings, latest_messages, tells, uuid_or_none
 from crm.email.services.composing import ComposeError, send_to_contact
 from crm.email.services.senders import sender
+from crm.email.services.settling import resend_message
 from crm.email.services.suppressing import reason_for
 from crm.email.views.framed import framed
 from crm.models import Contact
@@ -35,19 +36,20 @@ def compose(request: MemberRequest, contact_id: int) -> HttpResponse:
     """A letter to one contact: written here, or begun by a template."""
     contact = _contact(contact_id)
     template = _template(request.POST.get("template") or request.GET.get("template", ""))
+    answered = answered_by(contact, request.POST.get("answers") or request.GET.get("answers", ""))
     if request.method != "POST":
-        return _compose_page(request, contact, template)
+        return _compose_page(request, contact, template, answered=answered)
     if request.POST.get("as_designed") == "yes" and template is not None:
         return _send_designed(request, contact, template)
     form = ComposeForm(request.POST)
     if form.is_valid():
         try:
-            send_to_contact(contact=contact, **form.cleaned_data, by=request.user)
+            send_to_contact(contact=contact, **form.cleaned_data, answers=answered, by=request.user)
         except ComposeError as error:
             form.add_error(error.field or None, str(error))
         else:
             return _sent(request, contact)
-    return _compose_page(request, contact, template, form=form, status=422)
+    return _compose_page(request, contact, template, form=form, answered=answered, status=422)
 
 
 def _send_designed(request: MemberRequest, contact: Contact, template: EmailTemplate) -> HttpResponse:
@@ -77,10 +79,11 @@ def _compose_page(
     template: EmailTemplate | None,
     *,
     form: ComposeForm | None = None,
+    answered: InboundEmail | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    initial: dict[str, str] = {}
-    context: dict[str, Any] = {"contact": contact, "template": template, "sender": sender()}
+    initial: dict[str, str] = {"subject": subject_of_answer(answered)} if answered is not None else {}
+    context: dict[str, Any] = {"contact": contact, "template": template, "sender": sender(), "answered": answered}
     if template is not None and template.current is not None:
         try:
             initial = as_draft(version=template.current, contact=contact)
@@ -111,7 +114,7 @@ def compose_preview(request: MemberRequest, contact_id: int, template_id: int) -
 
 
 def _message(message_id: UUID) -> EmailMessage:
-    related = ("version__template", "mailing", "contact")
+    related = ("version__template", "mailing", "contact", "batch")
     found: EmailMessage = get_object_or_404(EmailMessage.objects.select_related(*related), pk=message_id)
     return found
 
@@ -121,12 +124,22 @@ def _message(message_id: UUID) -> EmailMessage:
 @manager_required
 def message_detail(request: MemberRequest, message_id: UUID) -> HttpResponse:
     message = _message(message_id)
-    context: dict[str, Any] = {"message": message, "happenings": happenings(message)}
+    context: dict[str, Any] = {"message": message, "happenings": happenings(message), "tells": tells(message)}
     try:
         context["letter"] = letter(message)
     except RenderError as error:
         context["fault"] = str(error)
     return render(request, "crm/email/message.html", context)
+
+
+@require_POST
+@manager_required
+def message_resend(request: MemberRequest, message_id: UUID) -> HttpResponse:
+    if resend_message(_message(message_id), by=request.user):
+        messages.success(request, "It will be sent again.")
+    else:
+        messages.error(request, "It is not sent again: something has been heard of it meanwhile.")
+    return redirect("email:message", message_id)
 
 
 @require_GET
@@ -143,5 +156,6 @@ urlpatterns = [
     path("crm/email/compose/<int:contact_id>/", compose, name="compose"),
     path("crm/email/compose/<int:contact_id>/preview/<int:template_id>/", compose_preview, name="compose-preview"),
     path("crm/email/messages/<uuid:message_id>/", message_detail, name="message"),
+    path("crm/email/messages/<uuid:message_id>/resend/", message_resend, name="message-resend"),
     path("crm/email/messages/<uuid:message_id>/body/", message_body, name="message-body"),
 ]

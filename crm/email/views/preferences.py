@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import path, reverse
@@ -42,9 +43,9 @@ def of_a_link(view: _View) -> Callable[[HttpRequest, str], HttpResponse]:
             if is_too_often("mail-guess", client_address(request) or "", limit=PER_GUESSER):
                 return _too_often(request)
             return _gone(request)
-        if message is None:
-            return _gone(request)
         with entered(tenant):
+            if message is None:
+                return _gone(request, tenant)
             if is_too_often("mail-link", str(message.pk), limit=PER_LINK):
                 return _too_often(request, tenant)
             return view(request, token, tenant, message)
@@ -52,19 +53,30 @@ def of_a_link(view: _View) -> Callable[[HttpRequest, str], HttpResponse]:
     return found
 
 
-def _gone(request: HttpRequest) -> HttpResponse:
-    return render(request, "crm/email/public/gone.html", status=404)
+def _gone(request: HttpRequest, tenant: Tenant | None = None) -> HttpResponse:
+    """In the organisation's words where it is known, else in the installation's."""
+    env = settings.ENV
+    title, text = env.email_unknown_link_title, env.email_unknown_link_text
+    if tenant is not None:
+        title, text = email_settings().gone_title, email_settings().gone_text
+    return _notice(request, tenant, title=title, text=text, status=404)
 
 
 def _too_often(request: HttpRequest, tenant: Tenant | None = None) -> HttpResponse:
-    context: dict[str, str] = {}
+    env = settings.ENV
+    title, text = env.email_too_often_title, env.email_too_often_text
     if tenant is not None:
-        texts = email_settings()
-        text = texts.too_often_text.replace("{organization}", tenant.name)
-        context = {"organization": tenant.name, "text": text, "language": texts.language}
-    response = render(request, "crm/email/public/too_often.html", context, status=429)
+        title, text = tenant.name, email_settings().too_often_text
+    response = _notice(request, tenant, title=title, text=text, status=429)
     response.headers["Retry-After"] = "60"
     return response
+
+
+def _notice(request: HttpRequest, tenant: Tenant | None, *, title: str, text: str, status: int) -> HttpResponse:
+    language = email_settings().language if tenant is not None else settings.ENV.email_language
+    name = tenant.name if tenant is not None else ""
+    words = {"title": title.replace("{organization}", name), "text": text.replace("{organization}", name)}
+    return render(request, "crm/email/public/notice.html", {**words, "language": language}, status=status)
 
 
 @of_a_link

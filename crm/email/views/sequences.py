@@ -81,7 +81,8 @@ def sequence_edit(request: MemberRequest, sequence_id: int) -> HttpResponse:
 def _editor(request: MemberRequest, sequence: EmailSequence | None) -> HttpResponse:
     """The form with its steps. A button that moves a step sends everything, and gets it back moved and not saved."""
     if request.method == "GET":
-        initial = {"name": sequence.name, "is_active": sequence.is_active, "version": sequence.version} if sequence else {}
+        names = ("name", "is_active", "stop_on_reply", "version")
+        initial = {name: getattr(sequence, name) for name in names} if sequence else {}
         return _show_editor(request, sequence, SequenceForm(initial=initial), step_forms(rows=rows_of(sequence)))
     if "do" in request.POST:
         steps = step_forms(rows=rearranged(sent_rows(request.POST), request.POST["do"]))

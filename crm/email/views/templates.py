@@ -11,16 +11,20 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from crm.email.forms.templates import TemplateForm
+from crm.email.limiting import is_too_often
 from crm.email.models import EmailTemplate, EmailTemplateVersion
-from crm.email.rendering.renderer import RenderError
+from crm.email.rendering.checks import Finding
+from crm.email.rendering.renderer import RenderError, Rendering
 from crm.email.rendering.variables import catalogue
 from crm.email.selectors import templates as selectors
 from crm.email.selectors.changes import changes
 from crm.email.selectors.previews import kept_draft, make_preview
 from crm.email.services import templates as services
+from crm.email.services.linkcheck import check_links
 from crm.email.services.templates import TemplateConflictError, TemplateError
 from tenants.access import MemberRequest, manager_required
 
+LINK_CHECKS = 10  # a minute, of one organisation: each waits for other people's servers
 # What a recipient's mail program would do: no scripts, no forms; styles and images, the latter encrypted on their way.
 FRAME_POLICY = (
     "default-src 'none'; img-src https: data:; style-src 'unsafe-inline' https:; font-src https: data:; "
@@ -107,9 +111,18 @@ def _show(
         context["preview"] = make_preview(
             source, contact_id=_contact_id(request), find=find, tenant=request.tenant, user=request.user
         )
+        if request.POST.get("do") == "links":
+            context["links"] = _links(request, context["preview"].rendering)
     if request.htmx:
         return render(request, "crm/email/templates/_preview.html", context)
     return render(request, "crm/email/templates/edit.html", {**context, "variables": catalogue()}, status=status)
+
+
+def _links(request: MemberRequest, rendering: Rendering | None) -> list[Finding] | None:
+    """Where the links of what is shown lead to; None when that was asked too often, or nothing is shown."""
+    if rendering is None or is_too_often("link-check", f"{request.tenant.pk}", limit=LINK_CHECKS):
+        return None
+    return check_links(rendering.html)
 
 
 @require_GET

@@ -14,13 +14,14 @@ from typing import Any
 
 @dataclass
 class Received:
+    method: str
     path: str
     headers: dict[str, str]
     body: bytes
 
 
 class Receiver:
-    """Answers every POST as told, and keeps what it got."""
+    """Answers every request as told, and keeps what it got."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.status = 200
@@ -39,14 +40,17 @@ class Receiver:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.received.append(Received(self.path, dict(self.headers), body))
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                receiver.received.append(Received(self.command, self.path, dict(self.headers), body))
                 self.send_response(receiver.status)
                 for name, value in {"Content-Length": str(len(receiver.answer)), **receiver.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 with suppress(ConnectionError):  # we read only the beginning of a long answer
-                    self.wfile.write(receiver.answer)
+                    if self.command != "HEAD":
+                        self.wfile.write(receiver.answer)
+
+            do_HEAD = do_POST
 
             def log_message(self, *args: Any) -> None:
                 pass
