@@ -14,7 +14,7 @@ install: .venv/.runtime
 
 test: .venv/.dev
 	$(BIN)/python -m tests.browser
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .

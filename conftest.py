@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from _pytest.nodeid import NodeId
 from django.db import connection
 from django.test import Client
 from hypothesis import HealthCheck
@@ -29,6 +30,17 @@ from thanos.testing import django_db_setup  # noqa: F401  (here it wins over pyt
 # The same examples at every run, however slow the machine is.
 examples.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 examples.load_profile("suite")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep together what shares an installation. xdist sets a name that this pytest does not read any more."""
+    if not config.getvalue("loadgroup"):
+        return
+    for item in items:
+        group = item.get_closest_marker("xdist_group")
+        if group is not None:
+            item._id = NodeId.parse(f"{item.nodeid}@{group.args[0]}")  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)

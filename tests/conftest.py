@@ -18,7 +18,7 @@ PROMPT = (
     " a lovely present for birthdays and for anybody who likes to look well."
 )
 
-expect.set_options(timeout=15_000)  # of a machine that is busy with other tests
+expect.set_options(timeout=30_000)  # of a machine that is busy with other tests
 
 
 @pytest.fixture(scope="session")

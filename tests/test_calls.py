@@ -204,7 +204,7 @@ def test_a_socket_without_the_calls_token_hears_nothing(house, faults):
 def test_a_stream_that_never_starts_is_closed_and_tried_again(house):
     call = house.ring(faults=CallFaults(stream=StreamFaults(never_start=True)))
 
-    wait_for(lambda: len(call.streams) > 1, 20, "the second stream")
+    wait_for(lambda: len(call.streams) > 1, 60, "the second stream")
     call.update(status="completed")
     house.finish(call)
 

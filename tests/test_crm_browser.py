@@ -136,12 +136,12 @@ def test_many_are_changed_at_once_watched_and_undone(visitor):
     page.select_option("select[name=action]", "add-tags")
     page.fill("input[name=tags]", "chosen")
     page.click("text=Do it")
-    expect(page.locator("#job")).to_contain_text("2 of 2 contacts", timeout=20_000)
+    expect(page.locator("#job")).to_contain_text("2 of 2 contacts", timeout=60_000)
     page.goto("/crm/contacts/?tag=chosen")
     expect(page.locator(".results-head")).to_contain_text("2 contacts")
     page.go_back()
     page.click("text=Undo")
-    expect(page.locator("#job")).to_contain_text("Undone", timeout=20_000)
+    expect(page.locator("#job")).to_contain_text("Undone", timeout=60_000)
     page.goto("/crm/contacts/?tag=chosen")
     expect(page.locator("main")).to_contain_text("No contact fits")
 
@@ -155,9 +155,9 @@ def test_a_file_is_imported_exported_and_taken_back(visitor, tmp_path: Path):
     question = page.locator("tr:has-text('E-mial') select")
     question.select_option(label="E-mail")
     page.click("text=Check the whole file")
-    expect(page.locator("main")).to_contain_text("Ida Import", timeout=20_000)
+    expect(page.locator("main")).to_contain_text("Ida Import", timeout=60_000)
     page.click("main button:has-text('Import 2 rows'), main button:has-text('Import 3 rows')")
-    expect(page.get_by_role("link", name="The new contacts")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("link", name="The new contacts")).to_be_visible(timeout=60_000)
     page.click("text=The new contacts")
     expect(page.locator(".results-head")).to_contain_text("2 contacts")
 
@@ -168,7 +168,7 @@ def test_a_file_is_imported_exported_and_taken_back(visitor, tmp_path: Path):
     page.go_back()
     page.on("dialog", lambda dialog: dialog.accept())
     page.click("text=Undo the import")
-    expect(page.locator("main")).to_contain_text("Undone", timeout=20_000)
+    expect(page.locator("main")).to_contain_text("Undone", timeout=60_000)
     page.goto("/crm/contacts/?q=ida+import")
     expect(page.locator("main")).to_contain_text("No contact fits")
 
@@ -214,9 +214,9 @@ def test_everything_works_without_scripts(plain):
 
     upload(page, "more.csv", "Name,City\nNils Noscript,Ulm\n")
     page.click("text=Check the whole file")
-    page.wait_for_selector("main button:has-text('Import 1 row')", timeout=30_000)
+    page.wait_for_selector("main button:has-text('Import 1 row')", timeout=60_000)
     page.click("main button:has-text('Import 1 row')")
-    page.wait_for_selector("text=The new contacts", timeout=30_000)
+    page.wait_for_selector("text=The new contacts", timeout=60_000)
 
 
 def test_a_field_of_ones_own_is_in_forms_and_filters_at_once(visitor):

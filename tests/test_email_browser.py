@@ -18,6 +18,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("pa
 PAGES = [
     "/crm/email/",
     "/crm/email/new/",
+    "/crm/email/templates/",
+    "/crm/email/templates/new/",
+    "/crm/email/templates/1/",
+    "/crm/email/templates/1/versions/",
+    "/crm/email/sequences/",
+    "/crm/email/sequences/new/",
+    "/settings/email/domains/",
+    "/settings/email/domains/new/",
     "/settings/email/",
     "/settings/email/suppressions/",
 ]
@@ -164,6 +172,68 @@ def test_ticks_and_times_work_without_scripts(plain):
     page.click("main button:has-text('Resume')")
     page.click("main button:has-text('Cancel the rest')")
     expect(page.locator("main")).to_contain_text("It was cancelled")
+
+
+def test_a_template_is_written_beside_its_preview(visitor, house):
+    page = visitor.page
+    write_down(page, "Petra Preview", city="Pirna", address="petra@previews.example")
+    page.goto("/crm/email/templates/new/")
+    page.fill("#id_name", "Autumn")
+    page.fill("#id_subject", "For ")
+    page.press("#id_subject", "End")
+    page.click("li:has(code:text-is('{{ contact_name }}')) >> text=Insert")
+    expect(page.locator("#id_subject")).to_have_value("For {{ contact_name }}")
+    page.fill("#id_html", "<p>Hello {{ contact_nam }}</p>")
+    expect(page.locator("#findings-html")).to_contain_text("Is “contact_name” meant?")
+    page.fill("#id_html", "<p>Hello {{ contact_name }}, greetings to {{ city or 'you' }}</p>")
+    page.fill("#find", "Petra")
+    page.click(".preview__found >> text=Petra Preview")
+    expect(page.locator(".preview__subject")).to_contain_text("For Petra Preview")
+    expect(page.frame_locator(".preview__frame").locator("body")).to_contain_text("greetings to Pirna")
+
+    page.click("text=Send me a test")
+    expect(page.locator(".toast")).to_contain_text("Sent to owner@one.localhost")
+    assert copy_to(house, "owner@one.localhost").letter().subject == "For Petra Preview"
+    page.click("main button:text-is('Save')")
+    expect(page.locator("h1")).to_have_text("Autumn")
+    page.fill("#id_subject", "Changed")
+    page.click("main button:text-is('Save')")
+    page.click("text=Earlier versions")
+    expect(page.locator("main")).to_contain_text("2")
+
+
+def test_a_sequence_is_put_together_and_switched_on(visitor):
+    page = visitor.page
+    page.goto("/crm/email/sequences/new/")
+    page.fill("#id_name", "After a visit")
+    page.select_option("select[name$='-template']", label="Welcome")
+    page.click("#add-step")
+    expect(page.locator("fieldset.step")).to_have_count(2)
+    second = page.locator("fieldset.step").nth(1)
+    second.locator("select[name$='-template']").select_option(label="Follow-up")
+    second.locator("select[name$='-condition']").select_option(value="not-replied")
+    second.locator("button:has-text('Up')").click()
+    expect(page.locator("fieldset.step").nth(0).locator("select[name$='-template'] option:checked")).to_have_text(
+        "Follow-up"
+    )
+    page.locator("fieldset.step").nth(1).locator("button:has-text('Up')").click()
+    page.click(".form-actions button:has-text('Save')")
+    expect(page.locator("h1")).to_have_text("After a visit")
+    page.click("text=Switch on")
+    expect(page.locator("main .head, header.head")).to_contain_text("Active")
+
+
+def test_a_domain_shows_its_records_to_copy_and_is_checked(visitor, browser, site):
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = visitor.page
+    page.goto("/settings/email/domains/new/")
+    page.fill("input[name=domain]", "browsers-mail.com")
+    page.click("main button[type=submit]:has-text('Add')")
+    expect(page.locator("table.dns tbody tr")).to_have_count(3, timeout=60_000)
+    page.locator("[data-copy]").first.click()
+    expect(page.locator("[data-copy]").first).to_have_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied and copied == page.locator(".copy__text").first.input_value()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (380, "dark")])

@@ -19,7 +19,7 @@ LONG_CALL = (Line(OPEN), Line(PRICE, when="wait", after_s=10), Line(BYE))
 
 
 def spoken_once(house: Installation, call, text: str) -> None:
-    wait_for(lambda: text in call.caller.said, 30, f"the caller to say {text!r}")
+    wait_for(lambda: text in call.caller.said, 90, f"the caller to say {text!r}")
     time.sleep(2.5)
 
 

@@ -19,9 +19,9 @@ def test_kill_of_the_worker_in_the_middle_of_an_import(house: Installation):
     rows = [f"Kill {n},k{n}@example.org,+1557{n:07d}" for n in range(ROWS)]
     record = upload(house, "\n".join(["Name,E-mail,Phone", *rows]))
     path = f"/imports/{record['id']}/"
-    wait_for(lambda: house.api("GET", "two.test", path)["state"] == "ready", 60, "the file to be checked")
+    wait_for(lambda: house.api("GET", "two.test", path)["state"] == "ready", 180, "the file to be checked")
     house.api("POST", "two.test", f"{path}start/", json={})
-    wait_for(lambda: (house.api("GET", "two.test", path)["progress"] or 0) > 0.2, 30, "some rows to be written")
+    wait_for(lambda: (house.api("GET", "two.test", path)["progress"] or 0) > 0.2, 120, "some rows to be written")
 
     os.kill(house.pid_of("bulk,webhooks"), signal.SIGKILL)
 

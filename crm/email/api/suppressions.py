@@ -40,6 +40,10 @@ class SuppressionSerializer(StrictTypesMixin, serializers.ModelSerializer[Suppre
         return reason
 
 
+class AddressSerializer(serializers.Serializer[Any]):
+    email = serializers.EmailField(max_length=254)
+
+
 @extend_schema_view(
     list=extend_schema(parameters=[OpenApiParameter("email", OpenApiTypes.EMAIL, description="This whole address.")])
 )
@@ -56,8 +60,12 @@ class SuppressionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, views
         if getattr(self, "swagger_fake_view", False):
             return super().get_queryset()
         standing = Suppression.objects.standing()
-        address = self.request.query_params.get("email") if self.action == "list" else None
-        return standing if address is None else standing.for_address(address)  # type: ignore[no-any-return]
+        asked = self.request.query_params
+        if self.action != "list" or "email" not in asked:
+            return standing  # type: ignore[no-any-return]
+        wanted = AddressSerializer(data={"email": asked["email"]})
+        wanted.is_valid(raise_exception=True)
+        return standing.for_address(wanted.validated_data["email"])  # type: ignore[no-any-return]
 
     @idempotent
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.conf import settings
-from lxml import html as markup
+from lxml import html as markup  # type: ignore[import-untyped]
 
 from crm.email.rendering.checks import Finding
 from crm.hooks.addresses import read_networks
