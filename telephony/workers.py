@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
-from telephony.redis import async_client, sync_client
+from thanos.redis import async_client, sync_client
 
 logger = logging.getLogger("telephony")
 

@@ -14,12 +14,12 @@ from crm.email.services.doctor import findings as email_findings
 from telephony.engines.registry import is_configured
 from telephony.enums import EngineName
 from telephony.models import Line
-from telephony.redis import sync_client
 from telephony.services.carrier import carrier
 from telephony.twilio.errors import NotConfiguredError, NotFoundError, TelephonyError
 from tenants.context import entered, in_public
 from tenants.models import PhoneNumber, Tenant
 from tenants.services.database import LOCAL_HOSTS, is_prepared
+from thanos.redis import sync_client
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from telephony.engines.registry import is_configured
 from telephony.enums import EngineName
-from telephony.redis import sync_client
 from telephony.transcripts.entries import STREAM
 from telephony.workers import reports, worker
 from tenants.context import in_public
+from thanos.redis import sync_client
 
 
 def alive(request: HttpRequest) -> HttpResponse:

@@ -72,7 +72,7 @@ def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
 
     async def run() -> None:
-        from telephony.redis import close_async_client
+        from thanos.redis import close_async_client
 
         try:
             await pyfuncitem.obj(**arguments)

@@ -9,10 +9,10 @@ from redis.exceptions import RedisError
 
 from telephony.enums import EventKind
 from telephony.models import Call
-from telephony.redis import sync_client
 from telephony.transcripts import batch
 from telephony.transcripts.entries import event_entry
 from tenants.context import current_schema
+from thanos.redis import sync_client
 
 # A stream numbers its entries from its number times a million; these come behind them in the same range.
 OFFSET = 500_000

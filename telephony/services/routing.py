@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from redis.exceptions import RedisError
 
-from telephony.redis import sync_client
 from tenants.context import NoTenantError, find_tenant
 from tenants.models import PhoneNumber, Tenant
+from thanos.redis import sync_client
 
 _LIFETIME_S = 24 * 60 * 60
 

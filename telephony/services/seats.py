@@ -13,7 +13,7 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 from telephony.models import Call
-from telephony.redis import sync_client
+from thanos.redis import sync_client
 
 ALL = "thanos:seats"
 LAPSE_S = 5 * 60 * 60  # longer than the longest call

@@ -17,10 +17,10 @@ from telephony import conversation as module
 from telephony.conversation import Conversation
 from telephony.engines import base as ev
 from telephony.outbox import Outbox
-from telephony.redis import sync_client
 from telephony.tests.factories import make_plan
 from telephony.transcripts.entries import STREAM, Entry
 from telephony.twilio.messages import Start, Stop
+from thanos.redis import sync_client
 
 FRAME = b"\x10" * 160
 

@@ -10,7 +10,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from telephony.enums import EventKind
 from telephony.models import Call, CallEvent, CallMessage
-from telephony.redis import sync_client
 from telephony.tests.factories import add_message, make_call
 from telephony.transcripts import batch, journal, spool
 from telephony.transcripts.batch import pending_entries, put, write_pending
@@ -19,6 +18,7 @@ from telephony.transcripts.history import said_so_far
 from telephony.transcripts.journal import Journal
 from telephony.transcripts.store import write_entries
 from tenants.context import entered
+from thanos.redis import sync_client
 
 WORDS = "My number is 5550199 and my cat is called Mephisto."
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from typing import Any, cast
 
-from telephony.redis import sync_client
 from telephony.transcripts import spool
 from telephony.transcripts.entries import DEAD_STREAM, STREAM, Entry
 from telephony.transcripts.store import write_entries
 from thanos.encryption import DecryptionError
+from thanos.redis import sync_client
 
 logger = logging.getLogger("telephony.transcripts")
 

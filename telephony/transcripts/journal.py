@@ -18,10 +18,10 @@ from django.db import DatabaseError, InterfaceError
 from redis.exceptions import RedisError
 
 from telephony.models.calls import live_group
-from telephony.redis import TIMEOUT_S, async_client
 from telephony.transcripts import spool
 from telephony.transcripts.entries import STREAM, Entry
 from telephony.transcripts.store import write_entries
+from thanos.redis import TIMEOUT_S, async_client
 
 logger = logging.getLogger("telephony.transcripts")
 
