@@ -16,15 +16,16 @@ from hypothesis import HealthCheck
 from hypothesis import settings as examples
 
 from sandbox.deepgram.agent import AgentServer
+from sandbox.models.account import ModelAccount
 from sandbox.sendgrid.account import MailAccount
 from sandbox.sendgrid.webhook import Post
 from sandbox.server import Sandbox
 from sandbox.twilio.network import Network
 from telephony.models import Line
-from telephony.redis import sync_client
 from tenants.context import entered
 from tenants.enums import Role
 from tenants.models import Membership, Tenant, User
+from thanos.redis import sync_client
 from thanos.testing import django_db_setup  # noqa: F401  (here it wins over pytest-django's)
 
 # The same examples at every run, however slow the machine is.
@@ -35,7 +36,7 @@ examples.load_profile("suite")
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep together what shares an installation. xdist sets a name that this pytest does not read any more."""
-    if not config.getvalue("loadgroup"):
+    if not getattr(config.option, "loadgroup", False):  # told by xdist to its workers
         return
     for item in items:
         group = item.get_closest_marker("xdist_group")
@@ -127,6 +128,7 @@ class SandboxThread:
         self.network = Network(account_sid=account_sid, auth_token=auth_token, public_base_url=public_base_url)
         self.agent = AgentServer(api_key)
         self.mail = MailAccount("SG.sandbox", public_base_url=public_base_url)
+        self.models = ModelAccount("sk-sandbox")
         self.loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -141,7 +143,9 @@ class SandboxThread:
         from thanos.env import environment
 
         asyncio.set_event_loop(self.loop)
-        self.sandbox = Sandbox(self.network, self.agent, self.mail, Path(environment().state_dir) / "demo-calls")
+        self.sandbox = Sandbox(
+            self.network, self.agent, self.mail, self.models, Path(environment().state_dir) / "demo-calls"
+        )
         self.runner = web.AppRunner(self.sandbox.application(), access_log=None)
         self.loop.run_until_complete(self.runner.setup())
         self.site = web.TCPSite(self.runner, "127.0.0.1", 0)

@@ -23,6 +23,9 @@ from aiohttp import web
 from sandbox.caller import DEMO, Caller, Line
 from sandbox.deepgram.agent import AgentServer, from_environment
 from sandbox.deepgram.faults import Fault, Kind
+from sandbox.models.account import ModelAccount
+from sandbox.models.anthropic import AnthropicApi
+from sandbox.models.openai import OpenAiApi
 from sandbox.sendgrid.account import MailAccount
 from sandbox.sendgrid.api import Api
 from sandbox.sendgrid.orders import Orders
@@ -34,8 +37,11 @@ from sandbox.twilio.stream import StreamFaults
 
 
 class Sandbox:
-    def __init__(self, network: Network, agent: AgentServer, mail: MailAccount, recordings_dir: Path) -> None:
+    def __init__(
+        self, network: Network, agent: AgentServer, mail: MailAccount, models: ModelAccount, recordings_dir: Path
+    ) -> None:
         self.network = network
+        self.models = models
         self.agent = agent
         self.mail = mail
         self.rest = Rest(network)
@@ -47,6 +53,8 @@ class Sandbox:
         app.add_routes(Api(self.mail).routes())
         app.add_routes(Orders(self.mail).routes())
         app.add_routes(Outbox(self.mail).routes())
+        app.add_routes(OpenAiApi(self.models).routes())
+        app.add_routes(AnthropicApi(self.models).routes())
         app.add_routes(
             [
                 web.get("/v1/agent/converse", self.agent.handle),
@@ -115,7 +123,8 @@ def build() -> Sandbox:
         senders=frozenset({os.environ.get("SMTP_FROM_EMAIL", "")}),
     )
     mail.inbound_url = os.environ.get("SANDBOX_MAIL_INBOUND_URL", "")
-    return Sandbox(network, from_environment(), mail, Path(os.environ["STATE_DIR"]) / "demo-calls")
+    models = ModelAccount(os.environ.get("OPENAI_API_KEY", ""))
+    return Sandbox(network, from_environment(), mail, models, Path(os.environ["STATE_DIR"]) / "demo-calls")
 
 
 async def serve(listening: socket.socket) -> None:

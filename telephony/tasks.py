@@ -10,6 +10,7 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from agents.llm.base import LlmError
 from telephony.services import callers, finishing, recordings, seats, summaries
 from telephony.transcripts.batch import write_pending
 from telephony.twilio.errors import TelephonyError
@@ -40,7 +41,7 @@ def write_summary(self: Any, *, call_id: str) -> None:
     try:
         summaries.summarise_call(call_id=call_id)
         callers.log_call(call_id=call_id)  # the timeline gets what it was about
-    except summaries.SummaryError as error:
+    except LlmError as error:
         if not error.retryable or self.request.retries >= self.max_retries:
             logger.warning("A summary was given up.", extra={"call": call_id, "why": str(error)})
             summaries.give_up_summary(call_id=call_id)

@@ -8,37 +8,29 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from agents.llm.asking import complete_now
+from agents.llm.base import ErrorCode, LlmError, ModelRequest, Turn
+from agents.llm.registry import is_configured
 from telephony.enums import Role, SummaryStatus
 from telephony.models import Call
 
-TIMEOUT_S = 30.0
+PROVIDER = "openai"
+DEADLINE_S = 30.0
 MAX_CHARACTERS = 24_000
-
+MAX_OUTPUT_TOKENS = 1_000
 
 RETRY_AFTER = timedelta(minutes=15)  # longer than all attempts of one task take together
 
 
-class SummaryError(Exception):
-    """The model did not write one. `retryable`: the same request may succeed later."""
-
-    def __init__(self, why: str, *, retryable: bool) -> None:
-        super().__init__(why)
-        self.retryable = retryable
-
-
-def is_configured() -> bool:
-    return bool(settings.ENV.openai_api_key or settings.ENV.openai_base_url)
-
-
 def summarise_call(*, call_id: str) -> None:
-    """Write a call's summary, or why there is none. Safe to repeat. Raises SummaryError when it is worth a retry."""
+    """Write a call's summary, or why there is none. Safe to repeat. Raises LlmError."""
     call = Call.objects.select_related("line").get(pk=call_id)
     if call.summary_status != SummaryStatus.PENDING:
         return
     said = list(call.messages.all())
     if not any(message.role == Role.USER for message in said):
         return _store(call, SummaryStatus.NOTHING_SAID)
-    if not is_configured() or call.line is None:
+    if not is_configured(PROVIDER) or call.line is None:
         return _store(call, SummaryStatus.NOT_CONFIGURED)
     transcript = "\n".join(f"{message.get_role_display()}: {message.text}" for message in said)
     _store(call, SummaryStatus.DONE, _ask_model(call.line.summary_prompt, transcript[-MAX_CHARACTERS:]))
@@ -53,26 +45,16 @@ def _store(call: Call, status: SummaryStatus, text: str = "") -> None:
 
 
 def _ask_model(instruction: str, transcript: str) -> str:
-    import openai  # 0.8 s to import: only in the worker that needs it
-
-    env = settings.ENV
-    client = openai.OpenAI(
-        api_key=env.openai_api_key or "unused",  # local servers ask for none, the client insists on one
-        base_url=env.openai_base_url or None,
-        timeout=TIMEOUT_S,
-        max_retries=0,
+    request = ModelRequest(
+        model=settings.ENV.summary_model,
+        system=instruction,
+        turns=(Turn("user", transcript),),
+        max_output_tokens=MAX_OUTPUT_TOKENS,
+        deadline_s=DEADLINE_S,
     )
-    try:
-        answer = client.chat.completions.create(
-            model=env.summary_model,
-            messages=[{"role": "system", "content": instruction}, {"role": "user", "content": transcript}],
-        )
-    except openai.OpenAIError as error:  # its text may quote the transcript
-        passing = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
-        raise SummaryError(type(error).__name__, retryable=isinstance(error, passing)) from None
-    text = (answer.choices[0].message.content or "").strip()
+    text = complete_now(PROVIDER, request).text.strip()
     if not text:
-        raise SummaryError("empty answer", retryable=True)
+        raise LlmError(ErrorCode.BROKEN_ANSWER, retryable=True)
     return text
 
 

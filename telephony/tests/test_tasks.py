@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import json
-import threading
 from datetime import timedelta
 
 import pytest
@@ -14,6 +11,8 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from sandbox.deepgram.brain import Thought
+from sandbox.models.account import Fault, Kind
 from telephony import tasks
 from telephony.enums import RecordingStatus, SummaryStatus
 from telephony.models import Call, Recording
@@ -26,40 +25,14 @@ from tenants.celery import publish
 from tenants.context import entered
 
 
-class Model(http.server.BaseHTTPRequestHandler):
-    status = 200
-    asked: list[dict] = []
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.asked.append(body)
-        message = {"role": "assistant", "content": "They asked when we open."}
-        answer = {"id": "c", "object": "chat.completion", "created": 1, "model": body["model"]}
-        answer["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
-        data = json.dumps(answer if self.status == 200 else {"error": {"message": "my secret words"}}).encode()
-        self.send_response(self.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
-def model(settings, monkeypatch):
-    class Answers(Model):
-        asked: list[dict] = []
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    monkeypatch.setattr(settings.ENV, "openai_base_url", f"http://127.0.0.1:{server.server_port}/v1")
-    yield Answers
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def model(settings, monkeypatch, providers):
+    """The stand-in for a language model, configured as the one that summarises."""
+    monkeypatch.setattr(settings.ENV, "openai_base_url", f"{providers.url}/v1")
+    monkeypatch.setattr(settings.ENV, "openai_api_key", providers.models.api_key)
+    monkeypatch.setattr(settings.ENV, "summary_model", "sandbox-small")
+    providers.models.script.append(Thought("They asked when we open."))
+    return providers.models
 
 
 @pytest.fixture
@@ -81,8 +54,8 @@ def test_a_summary_is_written_from_what_was_said(spoken_call, model):
 
     assert status(spoken_call) == (SummaryStatus.DONE, "They asked when we open.")
     (asked,) = model.asked
-    assert asked["messages"][1]["content"] == "Caller: When do you open?\nAgent: At nine."
-    assert asked["messages"][0]["content"] == spoken_call.line.summary_prompt
+    assert [one.text for one in asked.said] == ["Caller: When do you open?\nAgent: At nine."]
+    assert asked.system == spoken_call.line.summary_prompt
 
 
 def test_without_a_model_the_page_says_so(spoken_call):
@@ -98,12 +71,12 @@ def test_a_call_in_which_the_caller_said_nothing_needs_none(in_alice, model):
     summaries.summarise_call(call_id=str(call.pk))
 
     assert status(call) == (SummaryStatus.NOTHING_SAID, "")
-    assert model.asked == []
+    assert not model.asked
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
 def test_a_model_that_is_busy_is_asked_again(spoken_call, model, code):
-    model.status = code
+    model.faults.append(Fault(Kind.STATUS, status=code, times=9))
 
     with pytest.raises(Retry):
         tasks.write_summary.apply(kwargs={"call_id": str(spoken_call.pk)}, throw=True)
@@ -113,7 +86,7 @@ def test_a_model_that_is_busy_is_asked_again(spoken_call, model, code):
 
 @pytest.mark.parametrize("code", [400, 401, 404])
 def test_a_model_that_refuses_is_not_asked_again_and_its_answer_stays_out_of_the_log(spoken_call, model, code, caplog):
-    model.status = code
+    model.faults.append(Fault(Kind.STATUS, status=code, code="my secret words"))
 
     tasks.write_summary.apply(kwargs={"call_id": str(spoken_call.pk)}, throw=True)
 
@@ -122,7 +95,7 @@ def test_a_model_that_refuses_is_not_asked_again_and_its_answer_stays_out_of_the
 
 
 def test_after_the_last_attempt_the_summary_is_given_up(spoken_call, model):
-    model.status = 503
+    model.faults.append(Fault(Kind.STATUS, status=503, times=9))
 
     tasks.write_summary.apply(kwargs={"call_id": str(spoken_call.pk)}, retries=4, throw=True)
 

@@ -1,0 +1,50 @@
+"""Which providers of language models this installation has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.conf import settings
+
+from agents.llm.anthropic import AnthropicModel
+from agents.llm.base import ErrorCode, LanguageModel, LlmError
+from agents.llm.breaker import Breaker
+from agents.llm.openai import OpenAiModel
+from thanos.redis import async_client
+
+
+def _openai() -> LanguageModel:
+    return OpenAiModel(api_key=settings.ENV.openai_api_key, base_url=settings.ENV.openai_base_url)
+
+
+def _anthropic() -> LanguageModel:
+    return AnthropicModel(api_key=settings.ENV.anthropic_api_key, base_url=settings.ENV.anthropic_base_url)
+
+
+_FACTORIES: dict[str, Callable[[], LanguageModel]] = {"openai": _openai, "anthropic": _anthropic}
+PROVIDERS = tuple(_FACTORIES)
+
+
+def is_configured(provider: str) -> bool:
+    """A key, or an address of a server that may ask for none."""
+    env = settings.ENV
+    values = {
+        "openai": (env.openai_api_key, env.openai_base_url),
+        "anthropic": (env.anthropic_api_key, env.anthropic_base_url),
+    }
+    return any(values.get(provider, ()))
+
+
+def configured_providers() -> list[str]:
+    return [name for name in PROVIDERS if is_configured(name)]
+
+
+def make_model(provider: str) -> LanguageModel:
+    """Raises LlmError for a provider that is unknown, or has neither key nor address."""
+    if not is_configured(provider):
+        raise LlmError(ErrorCode.NOT_CONFIGURED)
+    return _FACTORIES[provider]()
+
+
+def breaker_of(provider: str) -> Breaker:
+    return Breaker(provider, async_client())

@@ -1,0 +1,223 @@
+"""Retries, deadline and breaker around a model."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from agents.llm import registry
+from agents.llm.asking import TRIES, complete, stream
+from agents.llm.base import ErrorCode, Finished, LlmError, TextDelta
+from agents.llm.breaker import Breaker, Rules, State
+from agents.llm.closing import close_clients
+from agents.llm.tests.conftest import ask
+from sandbox.deepgram.brain import Thought
+from sandbox.models.account import Fault, Kind
+from thanos.redis import async_client
+
+
+class Scripted:
+    """A model that does, try after try, what it was told."""
+
+    provider = "scripted"
+
+    def __init__(self, *tries):
+        self.tries = list(tries)
+        self.asked = 0
+
+    async def stream(self, request):
+        self.asked += 1
+        for step in self.tries.pop(0):
+            if isinstance(step, Exception):
+                raise step
+            if step == "hang":
+                await asyncio.sleep(3600)
+            yield step
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+DONE = Finished("stop", None)
+OVERLOADED = LlmError(ErrorCode.OVERLOADED, retryable=True)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def waits():
+    return []
+
+
+async def asked(model, waits, *, clock=None, **values):
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    breaker = Breaker("scripted", async_client(), clock=clock or Clock())
+    return await complete("scripted", ask(**values), model=model, breaker=breaker, sleep=sleep)
+
+
+async def test_what_passes_is_tried_again_each_time_later(waits):
+    model = Scripted([OVERLOADED], [OVERLOADED], [TextDelta("Hello"), DONE])
+
+    answer = await asked(model, waits)
+
+    assert (answer.text, model.asked) == ("Hello", TRIES)
+    assert 0.4 <= waits[0] <= 0.5 < 0.8 <= waits[1] <= 1.0
+
+
+async def test_it_is_given_up_after_so_many(waits):
+    model = Scripted(*[[OVERLOADED]] * 9)
+
+    with pytest.raises(LlmError):
+        await asked(model, waits)
+
+    assert (model.asked, len(waits)) == (TRIES, TRIES - 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LlmError(ErrorCode.REFUSED_KEY),
+        LlmError(ErrorCode.RATE_LIMITED, retryable=True, retry_after_s=60),  # nobody on the telephone waits for that
+    ],
+)
+async def test_what_does_not_pass_is_not_tried_again(waits, error):
+    model = Scripted([error], [TextDelta("Hello"), DONE])
+
+    with pytest.raises(LlmError):
+        await asked(model, waits)
+
+    assert (model.asked, waits) == (1, [])
+
+
+async def test_words_that_were_heard_are_not_said_again(waits):
+    model = Scripted([TextDelta("Hel"), OVERLOADED], [TextDelta("Hello"), DONE])
+
+    with pytest.raises(LlmError):
+        await asked(model, waits)
+
+    assert model.asked == 1
+
+
+async def test_the_deadline_is_for_everything(waits):
+    model = Scripted([TextDelta("Well"), "hang"])
+
+    with pytest.raises(LlmError) as caught:
+        await asked(model, waits, deadline_s=0.05)
+
+    assert caught.value.code is ErrorCode.TOO_SLOW
+
+
+async def test_a_listener_who_leaves_ends_the_request(waits):
+    model = Scripted([TextDelta("One"), TextDelta("two"), DONE])
+    breaker = Breaker("scripted", async_client())
+
+    async with aclosing(stream("scripted", ask(), model=model, breaker=breaker)) as events:
+        assert await anext(events) == TextDelta("One")
+
+    assert await breaker.state() is State.CLOSED
+
+
+async def test_a_provider_in_trouble_is_left_alone_for_a_while(waits, clock):
+    failing = Scripted(*[[OVERLOADED]] * 20)
+    for _ in range(2):
+        with pytest.raises(LlmError):
+            await asked(failing, waits, clock=clock)
+    asked_before = failing.asked
+
+    with pytest.raises(LlmError) as caught:
+        await asked(failing, waits, clock=clock)
+
+    assert (caught.value.code, failing.asked) == (ErrorCode.RESTING, asked_before)
+    assert asked_before == 5  # the fifth failure opened it, in the middle of the second request's tries
+
+
+async def test_then_one_request_tries_and_its_answer_closes_it(clock):
+    breaker = Breaker("x", async_client(), rules=Rules(failures=2, within_s=30, rest_s=15), clock=clock)
+    other_process = Breaker("x", async_client(), rules=Rules(failures=2, within_s=30, rest_s=15), clock=clock)
+    await breaker.failed(ErrorCode.UNREACHABLE, mark="a")
+    await breaker.failed(ErrorCode.UNREACHABLE, mark="a")  # the same one
+    assert await breaker.state() is State.CLOSED
+    await other_process.failed(ErrorCode.UNREACHABLE, mark="b")
+    assert [await breaker.state(), await breaker.admits()] == [State.OPEN, False]
+
+    clock.now += 16
+    assert await breaker.state() is State.HALF_OPEN
+    assert [await breaker.admits(), await other_process.admits()] == [True, False]
+    await breaker.failed(ErrorCode.TOO_SLOW, mark="c")
+    assert await breaker.state() is State.OPEN
+    clock.now += 16
+    assert await other_process.admits()
+    await other_process.succeeded()
+
+    assert [await breaker.state(), await breaker.admits()] == [State.CLOSED, True]
+
+
+async def test_failures_long_past_do_not_count(clock):
+    breaker = Breaker("x", async_client(), rules=Rules(failures=2, within_s=30), clock=clock)
+    await breaker.failed(ErrorCode.OVERLOADED, mark="a")
+    clock.now += 31
+    await breaker.failed(ErrorCode.OVERLOADED, mark="b")
+
+    assert await breaker.state() is State.CLOSED
+
+
+async def test_our_own_mistakes_are_not_the_providers_trouble(clock):
+    breaker = Breaker("x", async_client(), rules=Rules(failures=1), clock=clock)
+
+    await breaker.failed(ErrorCode.REFUSED_KEY, mark="a")
+
+    assert await breaker.state() is State.CLOSED
+
+
+async def test_one_provider_is_not_another(clock):
+    await Breaker("x", async_client(), rules=Rules(failures=1), clock=clock).failed(ErrorCode.OVERLOADED, mark="a")
+
+    assert await Breaker("y", async_client(), rules=Rules(failures=1), clock=clock).admits()
+
+
+async def test_without_redis_everybody_is_asked():
+    import redis.asyncio
+
+    nowhere = redis.asyncio.Redis(unix_socket_path="/nowhere/redis.sock")
+
+    breaker = Breaker("x", nowhere)
+    await breaker.failed(ErrorCode.OVERLOADED, mark="a")
+    await breaker.succeeded()
+    assert await breaker.admits()
+    await nowhere.aclose()
+
+
+# --- as the product asks -----------------------------------------------------------------------------------------------
+
+
+async def test_the_configured_provider_is_asked(providers, settings, monkeypatch):
+    monkeypatch.setattr(settings.ENV, "openai_api_key", providers.models.api_key)
+    monkeypatch.setattr(settings.ENV, "openai_base_url", f"{providers.url}/v1")
+    providers.models.faults.append(Fault(Kind.STATUS, status=503))
+    providers.models.script.append(Thought("At nine."))
+
+    answer = await complete("openai", ask("When?"))
+    await close_clients()
+
+    assert (answer.text, answer.usage.output_tokens) == ("At nine.", 2)
+    assert registry.configured_providers() == ["openai"]
+
+
+async def test_nothing_configured_says_so(settings):
+    with pytest.raises(LlmError) as caught:
+        await complete("openai", ask())
+
+    assert caught.value.code is ErrorCode.NOT_CONFIGURED
+    assert registry.configured_providers() == []

@@ -1,0 +1,1 @@
+"""Stand-ins for OpenAI's chat completions and Anthropic's Messages."""
