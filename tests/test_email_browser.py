@@ -246,7 +246,13 @@ def test_pages_fit_and_break_no_policy(browser, site, width, scheme):
     guest.page.fill("#id_name", "A mailing with a name that is rather longer than one would like it to be")
     guest.page.select_option("#id_template", label="Welcome")
     guest.page.click("main button:has-text('Go on')")
-    for path in [*PAGES, guest.page.url, f"{guest.page.url}audience/", f"{compose}?template=1"]:
+    draft = guest.page.url
+    guest.page.goto(f"{draft}audience/")
+    assert guest.page.evaluate("document.documentElement.scrollWidth") <= width
+    guest.page.goto(draft)
+    guest.page.click("main button:has-text('Send to')")
+    expect(guest.page.locator("main")).to_contain_text("What became of them", timeout=60_000)
+    for path in [*PAGES, draft, f"{draft}messages/", f"{compose}?template=1"]:
         answer = guest.page.goto(path)
         assert answer is not None and answer.status == 200, path
         guest.page.wait_for_load_state("networkidle")

@@ -68,7 +68,7 @@ def test_a_call_finishes_before_its_worker_does(installation):
     installation.add_tenant("one.test", "+15550100")
     installation.set_lines("one.test", greeting="Hello.")
     call = installation.ring(Line("Goodbye.", when="wait", after_s=5))
-    wait_for(lambda: call.streams, 60, "the stream")
+    installation.settled(call, until=lambda stored: "stream-started" in {event["kind"] for event in stored["events"]})
 
     installation.process.send_signal(signal.SIGTERM)
     installation.finish(call, 60)

@@ -95,7 +95,13 @@ def happenings(message: EmailMessage) -> list[Happening]:
     found += [_happening(event) for event in events]
     if message.replied_at:
         found.append(Happening(message.replied_at, "Answered", "reply", "", False))
-    return sorted(found, key=lambda happening: happening.at)
+    # The provider tells whole seconds: of several in one, what leads to the others comes first.
+    return sorted(
+        found, key=lambda happening: (happening.at, _FIRST.index(happening.kind) if happening.kind in _FIRST else 9)
+    )
+
+
+_FIRST = ("queued", "sent", EventKind.PROCESSED, EventKind.DEFERRED, EventKind.DELIVERED)
 
 
 def _happening(event: EmailEvent) -> Happening:

@@ -111,6 +111,9 @@ _CONDITIONS = {
     StepCondition.NOT_OPENED: "the previous e-mail was not opened",
     StepCondition.CLICKED: "a link in the previous e-mail was clicked",
     StepCondition.NOT_CLICKED: "no link in the previous e-mail was clicked",
+    StepCondition.REPLIED: "they have answered",
+    StepCondition.NOT_REPLIED: "they have not answered",
+    StepCondition.STATUS_CHANGED: "the status is not what it was when they were enrolled",
     StepCondition.STATUS_IS: "the status is “{}”",
     StepCondition.STATUS_IS_NOT: "the status is not “{}”",
 }

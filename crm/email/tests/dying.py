@@ -1,4 +1,4 @@
-"""A worker that is killed at a step of sending: `python -m crm.email.tests.dying STEP SCHEMA MAILING`."""
+"""A worker that is killed at a step of its work: `python -m crm.email.tests.dying STEP SCHEMA MAILING`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,17 @@ def after(function: Any) -> Any:
 
 def arm(step: str) -> None:
     from crm.email.providers.sendgrid import SendGrid
-    from crm.email.services import claiming, sending, settling
+    from crm.email.services import applying, claiming, preparing, sending, settling
 
     match step:
+        case "preparing":  # in the transaction that writes the messages
+            preparing.EmailMessage.objects.bulk_create = after(preparing.EmailMessage.objects.bulk_create)
+        case "prepared":  # a piece of them
+            preparing._prepare_chunk = after(preparing._prepare_chunk)
+        case "applying":  # in the transaction that draws the consequences of news
+            applying.draw_consequences = after(applying.draw_consequences)
+        case "applied":  # a piece of it
+            applying._apply_piece = after(applying._apply_piece)
         case "claiming":  # in the transaction of the claim
             claiming._claim = after(claiming._claim)
         case "claimed":
@@ -48,12 +56,19 @@ def main(step: str, schema: str, mailing: str) -> None:
     import django
 
     django.setup()
+    from crm.email.services.applying import apply_events
+    from crm.email.services.preparing import prepare_mailing
     from crm.email.services.sending import send_mailing
     from tenants.context import entered_schema
 
     arm(step)
     with entered_schema(schema):
-        send_mailing(mailing_id=int(mailing))
+        if step in ("preparing", "prepared"):
+            prepare_mailing(mailing_id=int(mailing), chunk=2)
+        elif step in ("applying", "applied"):
+            apply_events(chunk=5)
+        else:
+            send_mailing(mailing_id=int(mailing))
 
 
 if __name__ == "__main__":

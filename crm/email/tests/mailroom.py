@@ -117,10 +117,15 @@ def put_all_in_line(mailing: Mailing, **values: Any) -> None:
 
 def deliver_events(providers: SandboxThread) -> None:
     """Hand the provider's news to the product, and have them applied."""
+    take_news(providers)
+    apply_events()
+
+
+def take_news(providers: SandboxThread) -> None:
+    """Hand the provider's news to the product, which stores it."""
     client = Client(headers={"host": settings.ENV.public_host})
     settings.ENV.sendgrid_webhook_public_key = [providers.mail.public_key]  # the fixture puts back what it was
     for post in providers.events():
         headers = {name: value for name, value in post.headers.items() if name.lower() != "content-type"}
         answer = client.post("/api/webhooks/sendgrid", data=post.body, content_type="application/json", headers=headers)
         assert answer.status_code < 300, answer.content
-    apply_events()

@@ -15,11 +15,24 @@ from django.db import connection
 from django.utils import timezone
 
 from crm.email.enums import BatchState, MailingState
-from crm.email.models import EmailMessage, EmailSettings, Mailing, SendBatch
+from crm.email.models import EmailEvent, EmailMessage, EmailSettings, Mailing, SendBatch, Suppression
 from crm.email.services import limits, settling
-from crm.email.tests.mailroom import apart, deliver_events, make_contacts, make_mailing, remove_all, sent, started, states
+from crm.email.services.applying import apply_events
+from crm.email.services.preparing import prepare_mailing
+from crm.email.tests.mailroom import (
+    apart,
+    deliver_events,
+    make_contacts,
+    make_mailing,
+    remove_all,
+    sent,
+    started,
+    states,
+    take_news,
+)
 from crm.models import Contact
 from tenants.context import entered
+from thanos.encryption import blind_index
 from thanos.env import BASE_DIR
 
 pytestmark = pytest.mark.slow
@@ -109,6 +122,46 @@ def test_whenever_a_worker_is_killed_everybody_gets_it_once(step, left, alice, m
     assert providers.mail.sends_per_address == Counter({f"ann{n}@example.com": 1 for n in range(PEOPLE)})
     assert set(providers.mail.sends_per_argument("thanos_message").values()) == {1}
     assert batches <= {BatchState.ACCEPTED, BatchState.RELEASED}
+
+
+@pytest.mark.parametrize(("step", "left"), [("preparing", {}), ("prepared", {"queued": 2})])
+def test_whoever_gathers_the_recipients_is_killed(step, left, alice, mailing, settings, providers):
+    def begin_again():
+        EmailMessage.objects.filter(mailing=mailing).delete()
+        Mailing.objects.filter(pk=mailing.pk).update(state=MailingState.PREPARING, prepared_at=None, cursor=0)
+
+    apart(alice, begin_again)
+    killed(step, alice, mailing, settings, providers)
+    assert apart(alice, lambda: states(mailing)) == left
+
+    def go_on_preparing():
+        while prepare_mailing(mailing_id=mailing.pk, chunk=2):
+            pass
+        return states(mailing), Mailing.objects.get(pk=mailing.pk).state
+
+    assert apart(alice, go_on_preparing) == ({"queued": PEOPLE}, MailingState.SENDING)
+
+
+@pytest.mark.parametrize("step", ["applying", "applied"])
+def test_whoever_applies_the_news_is_killed(step, alice, mailing, settings, providers):
+    def send_and_hear():
+        one = EmailMessage.objects.filter(mailing=mailing).first()
+        one.to_email, one.email_index = "nobody+bounce@example.com", blind_index("nobody+bounce@example.com")
+        one.save()
+        go_on(mailing)
+        take_news(providers)
+
+    apart(alice, send_and_hear)
+    killed(step, alice, mailing, settings, providers)
+
+    def go_on_applying():
+        apply_events()
+        return states(mailing), Suppression.objects.count(), EmailEvent.objects.filter(applied_at=None).count()
+
+    try:
+        assert apart(alice, go_on_applying) == ({"delivered": PEOPLE - 1, "bounced": 1}, 1, 0)
+    finally:
+        apart(alice, Suppression.objects.all().delete)
 
 
 def test_an_edit_between_the_kill_and_the_second_try_changes_nothing(alice, mailing, settings, providers):

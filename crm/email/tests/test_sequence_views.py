@@ -11,11 +11,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from crm.email.enums import EnrolmentState, MessageState
+from crm.email.enums import EnrolmentState, MessageState, StepCondition
 from crm.email.models import EmailMessage, EmailTemplate, Enrolment, SendBatch, SequenceStep
 from crm.email.models import Sequence as EmailSequence
 from crm.email.models.sequences import EnrolJob
 from crm.email.models.setup import email_settings
+from crm.email.selectors.sequences import condition_words
 from crm.email.services.advancing import advance_due
 from crm.email.services.enrolling import run_enrol_job, start_enrol_job
 from crm.email.tests.sequencing import NOW, draft, enrol, make_message, make_sequence, template
@@ -461,3 +462,10 @@ def test_one_contact_is_enrolled_from_its_page(page, alice, sequence, owner, bob
         assert (enrolment.contact, enrolment.enrolled_by) == (contact, owner)
         advance_due(now=timezone.now() + timedelta(seconds=1))
     assert "in 24 h" in text_of(page.get(at))
+
+
+@pytest.mark.parametrize("condition", StepCondition.values)
+def test_every_condition_has_words(condition):
+    step = SequenceStep(condition=condition, status="lead")
+
+    assert condition_words(step, {"lead": "Lead"}) or condition == StepCondition.ALWAYS
