@@ -14,7 +14,9 @@ install: .venv/.runtime
 
 test: .venv/.dev
 	$(BIN)/python -m tests.browser
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --ignore tests
+	@# Whole installations: each is several processes, and calls are spoken in real time.
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder tests
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .
