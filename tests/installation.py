@@ -28,7 +28,7 @@ from thanos.testing import fingerprint
 
 PASSWORD = "a long enough password"
 SENDER = "hello@platform.test"
-START_TIMEOUT_S = 180.0  # a machine may be slow: how long a start takes is measured in bench/
+START_TIMEOUT_S = 180.0  # of a machine that is busy with other installations
 # Organisations that every copy of the prepared installation has already, and their numbers.
 PREPARED = {"one.test": "+15550100", "two.test": "+15550200", "one.localhost": "+15550300"}
 
