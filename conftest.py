@@ -121,6 +121,31 @@ def visit() -> Callable[..., Client]:
     return make
 
 
+@pytest.fixture
+def one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What coroutines do in threads sees this test's transaction: it comes back to this thread."""
+    from channels.db import DatabaseSyncToAsync
+
+    original = DatabaseSyncToAsync.__init__
+
+    def init(self: Any, func: Any, thread_sensitive: bool = True, **options: Any) -> None:
+        original(self, func, thread_sensitive=True, **options)
+
+    monkeypatch.setattr(DatabaseSyncToAsync, "__init__", init)
+
+
+@pytest.fixture
+def models(providers: SandboxThread, settings: Any, monkeypatch: pytest.MonkeyPatch) -> ModelAccount:
+    """The stand-in language models, configured as this installation's."""
+    for name, value in {
+        "openai_api_key": providers.models.api_key,
+        "openai_base_url": f"{providers.url}/v1",
+        "openai_model": "sandbox-small",
+    }.items():
+        monkeypatch.setattr(settings.ENV, name, value)
+    return providers.models
+
+
 class SandboxThread:
     """The stand-ins on a port of their own, in a thread: real sockets for whatever talks to a provider."""
 
@@ -193,7 +218,7 @@ class SandboxThread:
 
 
 @pytest.fixture
-def providers(settings: Any) -> Iterator[SandboxThread]:
+def providers(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxThread]:
     """Stand-ins for this process: the configured carrier account, voice agent and e-mail provider."""
     env = settings.ENV
     running = SandboxThread(
@@ -207,12 +232,10 @@ def providers(settings: Any) -> Iterator[SandboxThread]:
         "sendgrid_api_url": running.url,
         "sendgrid_webhook_public_key": [running.mail.public_key],
     }
-    before = {name: getattr(env, name) for name in pointed}
+    # By the same hand as the tests' own changes: undone in the opposite order, nothing stays behind.
     for name, value in pointed.items():
-        setattr(env, name, value)
+        monkeypatch.setattr(env, name, value)
     yield running
-    for name, value in before.items():
-        setattr(env, name, value)
     running.stop()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db.models.functions import Lower
 
-from agents.tools import Tool, ToolContext, ToolError, ToolOutcome, register
+from agents.tools import Tool, ToolContext, ToolError, ToolOutcome, register, run_in_tenant
 from crm.contactfields import FIELDS
 from crm.enums import FactSource, InteractionKind
 from crm.fieldtypes import FieldError, Reading
@@ -26,7 +26,6 @@ from crm.services.calls import contact_for_caller, contact_of
 from crm.services.contacts import set_do_not_contact as note_wish
 from crm.services.contacts import update_contact
 from crm.services.interactions import add_interaction
-from tenants.context import find_tenant, in_tenant
 from tenants.models import User
 
 Work = Callable[[ToolContext, dict[str, Any]], dict[str, Any]]
@@ -188,11 +187,8 @@ def _storable(value: Any) -> Any:
 
 def _tool(name: str, description: str, properties: dict[str, Any], work: Work, required: tuple[str, ...] = ()) -> Tool:
     async def run(context: ToolContext, arguments: dict[str, Any]) -> ToolOutcome:
-        from channels.db import database_sync_to_async
-
-        tenant = await database_sync_to_async(find_tenant, thread_sensitive=False)(context.schema)
         storable = {name: _storable(value) for name, value in arguments.items()}
-        return ToolOutcome(await in_tenant(tenant, work, context, storable))
+        return ToolOutcome(await run_in_tenant(context, work, context, storable))
 
     parameters = {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
     return register(Tool(name=name, description=description, parameters=parameters, run=run))

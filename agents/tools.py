@@ -1,8 +1,8 @@
 """The registry of tools an agent may call during a conversation.
 
-A room registers its tools when it is loaded; a conversation offers those its line allows. A tool gets checked
-arguments and answers with a JSON-able result. What ends or moves the conversation is not done by the tool: it is
-returned as `after_turn`, because the agent still has a sentence to finish.
+A room registers its tools when it is loaded, or a source that knows an organisation's own; a conversation offers those
+its line allows. A tool gets checked arguments and answers with a JSON-able result. What ends or moves the conversation
+is not done by the tool: it is returned as `after_turn`, because the agent still has a sentence to finish.
 """
 
 from __future__ import annotations
@@ -11,9 +11,15 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from jsonschema import Draft202012Validator
+
+from tenants.context import find_tenant, in_tenant
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Surface = Literal["call", "chat"]
 
 
 class ToolError(ValueError):
@@ -24,7 +30,7 @@ class ToolError(ValueError):
 class AfterTurn:
     """What happens once the agent has finished speaking."""
 
-    action: Literal["hang-up", "transfer"]
+    action: Literal["hang-up", "transfer", "consult"]
     to_number: str = ""
     note: str = ""
 
@@ -37,12 +43,14 @@ class ToolOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a tool may know of the conversation it was called in."""
+    """What a tool may know of the conversation it was called in. `call_id` is a chat's or a trial's id there."""
 
     call_id: str
     schema: str
     transfer_number: str
     caller_number: str
+    own_number: str = ""  # the number that was called
+    said: tuple[str, ...] = ()  # by whoever the agent talks to, newest last
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +62,13 @@ class Tool:
     # Irreversible tools wait until the caller's turn has certainly ended: agents start thinking before.
     irreversible: bool = False
     time_limit_s: float = 8.0
+    surfaces: tuple[Surface, ...] = ("call",)
 
 
 _registry: dict[str, Tool] = {}
+# Return the entered tenant's own tools; told the names that are wanted, or None for all.
+Source = Callable[[Iterable[str] | None], list[Tool]]
+_sources: list[Source] = []
 
 
 def register(tool: Tool) -> Tool:
@@ -68,13 +80,25 @@ def register(tool: Tool) -> Tool:
     return tool
 
 
-def all_tools() -> list[Tool]:
-    return sorted(_registry.values(), key=lambda tool: tool.name)
+def register_source(source: Source) -> None:
+    """Have tools offered that an organisation has defined itself."""
+    if source not in _sources:
+        _sources.append(source)
 
 
-def tools_named(names: Iterable[str]) -> dict[str, Tool]:
-    """Return the registered tools among `names`; a name nobody registers any more is left out."""
-    return {name: _registry[name] for name in names if name in _registry}
+def all_tools(surface: Surface | None = None) -> list[Tool]:
+    """Return the tools of the product and the entered tenant's own, by name."""
+    tools = {tool.name: tool for source in _sources for tool in source(None)} | _registry
+    return [tools[name] for name in sorted(tools) if surface is None or surface in tools[name].surfaces]
+
+
+def tools_named(names: Iterable[str], surface: Surface | None = None) -> dict[str, Tool]:
+    """Return the tools among `names`, the entered tenant's own included; a name nobody has any more is left out."""
+    wanted = list(names)
+    own = [name for name in wanted if name not in _registry]
+    found = {tool.name: tool for source in _sources for tool in source(own)} if own else {}
+    tools = {name: _registry.get(name) or found.get(name) for name in wanted}
+    return {name: tool for name, tool in tools.items() if tool and (surface is None or surface in tool.surfaces)}
 
 
 def parse_arguments(tool: Tool, arguments: str) -> dict[str, Any]:
@@ -97,3 +121,16 @@ async def run_tool(tool: Tool, context: ToolContext, arguments: str) -> ToolOutc
             return await tool.run(context, values)
     except TimeoutError:
         raise ToolError(f"{tool.name} did not answer within {tool.time_limit_s:g} seconds.") from None
+
+
+async def run_in_tenant(context: ToolContext, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a tool's synchronous part where the conversation belongs, in a thread."""
+    from channels.db import database_sync_to_async
+
+    tenant = await database_sync_to_async(find_tenant, thread_sensitive=False)(context.schema)
+    return await in_tenant(tenant, work, *args, **kwargs)
+
+
+def as_text(content: object) -> str:
+    """Return a tool's result as a model is told it."""
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)

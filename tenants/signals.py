@@ -12,3 +12,5 @@ tenant_exporting = Signal()
 tenant_deleted = Signal()
 # Sent inside the tenant, in the transaction that adds the number. Arguments: tenant, phone_number.
 number_attached = Signal()
+# Sent in the public schema when the database has been brought up to date: receivers write what every installation has.
+database_prepared = Signal()

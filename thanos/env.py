@@ -57,8 +57,12 @@ class Environment(BaseSettings):
     openai_api_key: str = ""
     openai_base_url: str = ""
     summary_model: str = "gpt-4.1-mini"
+    openai_model: str = "gpt-4.1-mini"  # of agents in chat and of specialists, unless their version names one
+    embeddings_model: str = ""  # such as text-embedding-3-small; empty: documents are found by their words alone
     anthropic_api_key: str = ""
     anthropic_base_url: str = ""
+    anthropic_model: str = "claude-haiku-5-5"
+    agents_provider: str = ""  # openai or anthropic; empty: the first that is configured
     elevenlabs_api_key: str = ""
     elevenlabs_base_url: str = ""
     sendgrid_api_key: str = ""

@@ -39,7 +39,7 @@ class OpenAiModel:
             finally:
                 await chunks.close()
         except openai.OpenAIError as error:  # its text may quote the prompt
-            raise _translated(error) from None
+            raise translated(error) from None
         except httpx2.HTTPError:  # the connection broke within the answer: the SDK lets that through
             raise LlmError(ErrorCode.BROKEN_ANSWER, retryable=True) from None
 
@@ -102,7 +102,8 @@ async def _events(chunks: Any) -> AsyncGenerator[ModelEvent, None]:
     yield Finished("tools" if calls else _REASONS.get(reason, "other"), usage)  # type: ignore[arg-type]
 
 
-def _translated(error: Exception) -> LlmError:
+def translated(error: Exception) -> LlmError:
+    """Return one of the SDK's errors as ours."""
     import openai
 
     match error:

@@ -39,6 +39,18 @@ def configured_providers() -> list[str]:
     return [name for name in PROVIDERS if is_configured(name)]
 
 
+def choose_model(provider: str, model: str) -> tuple[str, str]:
+    """Return who is asked with which model; empty ones are the installation's.
+
+    Raises LlmError when nobody is configured, or not the provider that is wanted.
+    """
+    env = settings.ENV
+    chosen = provider or env.agents_provider or next(iter(configured_providers()), "")
+    if not is_configured(chosen):
+        raise LlmError(ErrorCode.NOT_CONFIGURED)
+    return chosen, model or {"openai": env.openai_model, "anthropic": env.anthropic_model}[chosen]
+
+
 def make_model(provider: str) -> LanguageModel:
     """Raises LlmError for a provider that is unknown, or has neither key nor address."""
     if not is_configured(provider):

@@ -20,33 +20,7 @@ def use(tenant, tool: str, number: str = CALLER, call_id: str = "c1", **argument
     return async_to_sync(run_tool)(tools_named([tool])[tool], context, json.dumps(arguments)).content
 
 
-@pytest.fixture(autouse=True)
-def same_connection(monkeypatch):
-    """The tools' threads see this test's transaction."""
-    import agents.contact_tools as module
-
-    async def in_tenant(tenant, function, *args):
-        from channels.db import database_sync_to_async
-
-        def run():
-            with entered(tenant):
-                return function(*args)
-
-        return await database_sync_to_async(run)()
-
-    monkeypatch.setattr(module, "in_tenant", in_tenant)
-    monkeypatch.setattr("channels.db.DatabaseSyncToAsync.__init__", _sensitive(module))
-
-
-def _sensitive(module):
-    from channels.db import DatabaseSyncToAsync
-
-    original = DatabaseSyncToAsync.__init__
-
-    def init(self, func, thread_sensitive=True, **options):
-        original(self, func, thread_sensitive=True, **options)
-
-    return init
+pytestmark = pytest.mark.usefixtures("one_connection")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from tenants.context import in_public
 from tenants.enums import Spoken
 from tenants.models import TEMPLATE_SCHEMA, Domain, SpokenText, Tenant
+from tenants.signals import database_prepared
 
 _SPOKEN = Path(__file__).resolve().parent.parent / "data" / "spoken_texts.json"
 _LOCK = 0x7468616E  # one process prepares at a time
@@ -28,6 +29,7 @@ def prepare_database(*, public_host: str | None = None) -> None:
         _ensure_public_site(public_host)
         _ensure_template()
         call_command("migrate_schemas", tenant=True, interactive=False, verbosity=0)
+        database_prepared.send(sender=Tenant)
 
 
 @contextmanager

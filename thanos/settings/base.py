@@ -45,7 +45,16 @@ SHARED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
 ]
-TENANT_APPS = ["crm", "crm.hooks", "crm.imports", "crm.email", "telephony"]
+TENANT_APPS = [
+    "crm",
+    "crm.hooks",
+    "crm.imports",
+    "crm.email",
+    "agents.organisation",
+    "agents.knowledge",
+    "agents.chat",
+    "telephony",
+]
 INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
 
 TENANT_MODEL = "tenants.Tenant"
@@ -182,6 +191,10 @@ CELERY_TASK_ROUTES = {
     "crm_email.send_*": {"queue": "email"},
     "crm_email.apply_*": {"queue": "default"},
     "crm_email.*": {"queue": "bulk"},
+    "agents_chat.sweep": {"queue": "scheduled"},
+    "agents_chat.*": {"queue": "agents"},
+    "agents_knowledge.sweep": {"queue": "scheduled"},
+    "agents_knowledge.*": {"queue": "agents"},
 }
 CELERY_BEAT_SCHEDULE = {
     "write-transcripts": {"task": "telephony.write_transcripts", "schedule": 1.0, "options": {"expires": 5}},
@@ -209,6 +222,13 @@ CELERY_BEAT_SCHEDULE = {
         "task": "telephony.sweep_recordings",
         "schedule": timedelta(hours=1),
         "options": {"expires": 3600},
+    },
+    "carry-on-chat": {"task": "agents_chat.sweep", "schedule": 10.0, "options": {"expires": 10}},
+    "carry-on-reading": {"task": "agents_knowledge.sweep", "schedule": 20.0, "options": {"expires": 20}},
+    "add-missing-vectors": {
+        "task": "agents_knowledge.add_missing_vectors",
+        "schedule": timedelta(minutes=10),
+        "options": {"expires": 600},
     },
     "remind-of-tasks": {"task": "crm.sweep_reminders", "schedule": 60.0, "options": {"expires": 60}},
     "carry-on-jobs": {"task": "crm.sweep_jobs", "schedule": 30.0, "options": {"expires": 30}},
@@ -296,6 +316,7 @@ STORAGES = {
 }
 # What may be attached to a contact's timeline.
 ATTACHMENT_MAX_BYTES = 10 * 1024 * 1024
+KNOWLEDGE_MAX_BYTES = 20 * 1024 * 1024
 ATTACHMENT_TYPES = ["pdf", "png", "jpg", "jpeg", "gif", "webp", "txt", "csv", "md", "ics", "vcf", "eml", "doc", "docx"]
 ATTACHMENT_TYPES += ["xls", "xlsx", "pptx", "odt", "ods", "mp3", "wav"]
 # What may be uploaded as a file of contacts; more than that is refused before it is read.

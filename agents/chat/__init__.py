@@ -1,0 +1,1 @@
+"""Text conversations of an organisation's people with its agents."""
