@@ -171,7 +171,7 @@ class SandboxThread:
         self.sandbox = Sandbox(
             self.network, self.agent, self.mail, self.models, Path(environment().state_dir) / "demo-calls"
         )
-        self.runner = web.AppRunner(self.sandbox.application(), access_log=None)
+        self.runner = web.AppRunner(self.sandbox.application(), access_log=None, shutdown_timeout=0.2)
         self.loop.run_until_complete(self.runner.setup())
         self.site = web.TCPSite(self.runner, "127.0.0.1", 0)
         self.loop.run_until_complete(self.site.start())

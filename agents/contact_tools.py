@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db.models.functions import Lower
 
+from agents.organisation.models import agent_settings
 from agents.tools import Tool, ToolContext, ToolError, ToolOutcome, register, run_in_tenant
 from crm.contactfields import FIELDS
 from crm.enums import FactSource, InteractionKind
@@ -169,6 +170,24 @@ def create_task(context: ToolContext, arguments: dict[str, Any]) -> dict[str, An
     return {"ok": True, "task": task.subject, "due_on": str(due_on) if due_on else None}
 
 
+def take_message(context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
+    contact = _caller_or(context, str(arguments.get("phone", "")))
+    name = str(arguments.get("name", "")).strip() or contact.name
+    lines = [str(arguments["message"])]
+    if phone := str(arguments.get("phone", "")).strip():
+        lines.append(f"Call back: {phone}")
+    add_interaction(
+        contact=contact,
+        kind=InteractionKind.TASK,
+        subject=agent_settings().message_subject.replace("{name}", name)[:200],
+        content="\n".join(lines)[:5000],
+        by=User.objects.filter(pk=contact.owner_id).first() if contact.owner_id else None,
+        metadata=_origin(context),
+        natural_key=_key(context, "take_message", arguments),
+    )
+    return {"ok": True}
+
+
 def set_do_not_contact(context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
     caller = _caller(context)
     for contact in {caller, *Contact.objects.live().with_phone(context.caller_number)}:
@@ -238,6 +257,18 @@ _tool(
     },
     create_task,
     ("subject",),
+)
+_tool(
+    "take_message",
+    "Take a message for the people who work here, when nobody can be reached or the caller only wants to leave one. Repeat "
+    "it to the caller before you save it.",
+    {
+        "name": _text("Who it is from, as they say it."),
+        "message": _text("What they want to be passed on, in their words.", 4000),
+        "phone": _text("A number to call back, if it is another than the one they call from.", 40),
+    },
+    take_message,
+    ("message",),
 )
 _tool(
     "set_do_not_contact",

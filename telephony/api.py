@@ -15,8 +15,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter
 
+from agents.models import Agent
 from telephony.masking import mask_number, mask_numbers
 from telephony.models import Call, CallEvent, CallMessage, Line
+from telephony.services.lines import agents_for_lines
 from tenants.audit import record
 from tenants.enums import AuditAction, Scope
 from tenants.permissions import IsManager, membership_of
@@ -45,6 +47,8 @@ class EventSerializer(serializers.ModelSerializer[CallEvent]):
 class CallSerializer(serializers.ModelSerializer[Call]):
     from_number = serializers.SerializerMethodField()
     to_number = serializers.CharField()
+    agent = serializers.CharField(source="agent.slug", allow_null=True, default=None)
+    agent_version = serializers.IntegerField(source="agent_version.number", allow_null=True, default=None)
     ended_reason = serializers.CharField(allow_blank=True)
     fault = serializers.CharField(allow_null=True)
     summary = serializers.CharField(allow_blank=True)
@@ -62,6 +66,8 @@ class CallSerializer(serializers.ModelSerializer[Call]):
             "line",
             "status",
             "engine",
+            "agent",
+            "agent_version",
             "started_at",
             "answered_at",
             "ended_at",
@@ -97,7 +103,7 @@ class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
         if getattr(self, "swagger_fake_view", False):
             return super().get_queryset()
         params = self.request.query_params
-        calls: Any = Call.objects.all()
+        calls: Any = Call.objects.select_related("agent", "agent_version")
         for name in ("call_sid", "status"):
             if value := params.get(name, "").replace("\0", ""):
                 calls = calls.filter(**{name: value})
@@ -137,6 +143,19 @@ class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
 
 
 class LineSerializer(StrictTypesMixin, serializers.ModelSerializer[Line]):
+    agent = serializers.SlugRelatedField(
+        slug_field="slug", queryset=Agent.objects.none(), allow_null=True, required=False, help_text="Of the catalogue."
+    )
+    variables = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False)
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        tenant = getattr(self.context.get("request"), "tenant", None)
+        if tenant is not None:
+            mine = [agent.pk for agent in agents_for_lines(tenant)]
+            fields["agent"].queryset = Agent.objects.filter(pk__in=mine)
+        return fields
+
     class Meta:
         model = Line
         exclude = ["updated_at"]
@@ -160,7 +179,7 @@ class LineViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.Updat
     serializer_class = LineSerializer
     permission_classes = [IsManager]
     required_scopes = {"read": Scope.LINES_READ, "write": Scope.LINES_WRITE}
-    queryset = Line.objects.all()
+    queryset = Line.objects.select_related("agent")
 
     def perform_update(self, serializer: serializers.BaseSerializer[Line]) -> None:
         line = serializer.save()

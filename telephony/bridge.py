@@ -96,6 +96,7 @@ class _Closing:
     step: NextStep
     reason: EndedReason | None
     to_number: str
+    note: str
     since: float
     has_spoken: bool = False  # audio came since the closing began
     turn_done: bool = False
@@ -373,7 +374,7 @@ class Bridge:
         if after_turn.action == "transfer":
             effects.append(self._event(EventKind.TRANSFER, {"to": after_turn.to_number, "note": after_turn.note}))
             # Whether anybody takes the call is known once the carrier has rung them: no reason yet.
-            self._begin_closing(NextStep.TRANSFER, None, now, to_number=after_turn.to_number)
+            self._begin_closing(NextStep.TRANSFER, None, now, to_number=after_turn.to_number, note=after_turn.note)
         else:
             self._begin_closing(NextStep.HANG_UP, EndedReason.AGENT_HUNG_UP, now)
         return effects
@@ -522,8 +523,10 @@ class Bridge:
 
     # --- the end -------------------------------------------------------------------------------------------------
 
-    def _begin_closing(self, step: NextStep, reason: EndedReason | None, now: float, *, to_number: str = "") -> None:
-        self._closing = _Closing(step, reason, to_number, since=now)
+    def _begin_closing(
+        self, step: NextStep, reason: EndedReason | None, now: float, *, to_number: str = "", note: str = ""
+    ) -> None:
+        self._closing = _Closing(step, reason, to_number, note, since=now)
         self._agent_owes_since = None
         if self.phase is Phase.TALKING:
             self.phase = Phase.CLOSING
@@ -548,12 +551,12 @@ class Bridge:
     def _finish_now(self, now: float) -> list[Effect]:
         assert self._closing is not None
         self.phase = Phase.CLOSED
-        return [Finish(self._closing.step, self._closing.reason, self._closing.to_number)]
+        return [Finish(self._closing.step, self._closing.reason, self._closing.to_number, self._closing.note)]
 
     def _fall_back(self) -> list[Effect]:
         self.phase = Phase.CLOSED
         if self._closing is not None:  # the call was ending anyway
-            return [Finish(self._closing.step, self._closing.reason, self._closing.to_number)]
+            return [Finish(self._closing.step, self._closing.reason, self._closing.to_number, self._closing.note)]
         return [Finish(NextStep.FALL_BACK, EndedReason.PROVIDER_FAILED)]
 
     def _reconnect(self, now: float, why: str) -> list[Effect]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agents.tools import ToolContext, ToolError, run_tool, tools_named
+from agents.tools import ToolContext, ToolError, as_text, run_tool
 from telephony import effects as fx
 from telephony.bridge import Bridge, Phase
 from telephony.ending import end_tasks
@@ -188,14 +188,13 @@ class Conversation:
     # --- tools and time ------------------------------------------------------------------------------------------
 
     async def _tool(self, request: ToolRequest) -> None:
-        context = ToolContext(self.plan.call_id, self.plan.schema, self.plan.transfer_number, self.plan.caller_number)
         after_turn, failed = None, False
         try:
-            tool = tools_named([request.name]).get(request.name)
-            if tool is None or request.name not in {spec.name for spec in self.plan.engine.tools}:
+            tool = self.plan.tools.get(request.name)
+            if tool is None:
                 raise ToolError(f"There is no tool named {request.name}.")
-            outcome = await run_tool(tool, context, request.arguments)
-            content, after_turn = _as_text(outcome.content), outcome.after_turn
+            outcome = await run_tool(tool, self._tool_context(), request.arguments)
+            content, after_turn = as_text(outcome.content), outcome.after_turn
         except ToolError as error:
             content, failed = str(error), True
         except Exception:  # whatever a tool does, the conversation goes on
@@ -203,6 +202,18 @@ class Conversation:
             content, failed = "The tool failed.", True
         self._tools.pop(request.id, None)
         self._apply(self.bridge.tool_finished(request, content, after_turn, now(), failed=failed))
+
+    def _tool_context(self) -> ToolContext:
+        plan = self.plan
+        said = tuple(one.text for one in self.bridge.history if one.role == "user")
+        return ToolContext(
+            call_id=plan.call_id,
+            schema=plan.schema,
+            transfer_number=plan.transfer_number,
+            caller_number=plan.caller_number,
+            own_number=plan.own_number,
+            said=said[-4:],
+        )
 
     async def _keep_time(self) -> None:
         while True:
@@ -238,12 +249,6 @@ class Conversation:
     def _report_failure(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("A part of a call failed.", exc_info=error, extra={"call": self.plan.call_id})
-
-
-def _as_text(content: object) -> str:
-    import json
-
-    return content if isinstance(content, str) else json.dumps(content)
 
 
 _APPLY: dict[type, Callable[[Conversation, Any], None]] = {

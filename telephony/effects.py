@@ -85,6 +85,7 @@ class Finish:
     step: NextStep | None
     reason: EndedReason | None
     to_number: str = ""
+    note: str = ""  # what a person who is rung should know
 
 
 Effect = (

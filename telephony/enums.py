@@ -137,6 +137,13 @@ class RecordingStatus(TextChoices):
     DELETED = "deleted", "Deleted after its retention"
 
 
+class TextState(TextChoices):
+    SENDING = "sending", "Being sent"
+    SENT = "sent", "Sent"
+    REFUSED = "refused", "Refused by the carrier"
+    UNCERTAIN = "uncertain", "Perhaps sent"
+
+
 class EventKind(TextChoices):
     """Everything about a call worth knowing later."""
 
@@ -160,6 +167,8 @@ class EventKind(TextChoices):
     TOOL_CANCELLED = "tool-cancelled", "Tool call cancelled"
     OPERATOR = "operator", "A member intervened"
     TRANSFER = "transfer", "Transfer"
+    TEXT_SENT = "text-sent", "Text message sent"
+    SPECIALISTS = "specialists", "Specialists"
     VOICEMAIL = "voicemail", "Voicemail"
     RECORDING = "recording", "Recording"
     CARRIER = "carrier", "Carrier status"

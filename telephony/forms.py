@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 
+from agents.models import Agent
+from agents.organisation.forms import VariablesField
 from agents.tools import all_tools
 from telephony.enums import CallStatus, EndedReason
 from telephony.models import Line
@@ -75,6 +78,17 @@ class HoursField(forms.CharField):
 
 
 class LineForm(forms.ModelForm):  # type: ignore[type-arg]
+    agent = forms.ModelChoiceField(
+        Agent.objects.none(),
+        required=False,
+        empty_label="None: the prompt below is the agent",
+        help_text="Its prompt comes first, the one below after it.",
+    )
+    variables = VariablesField(
+        required=False,
+        label="Names for prompts",
+        help_text="On this line alone, one a line, such as opening_offer: ten percent off.",
+    )
     hours = HoursField(required=False, help_text="One span a line, such as Monday 09:00-17:30. Empty: always open.")
     tools = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
 
@@ -100,6 +114,7 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
                     "transfer_failed_note",
                     "voicemail_text",
                     "summary_prompt",
+                    "briefing_text",
                 )
             },
         }
@@ -109,7 +124,7 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
         (
             "Agent",
             "Who answers, and how.",
-            ("name", "is_active", "agent_name", "greeting", "prompt", "tools", "creates_leads"),
+            ("name", "is_active", "agent", "agent_name", "greeting", "prompt", "variables", "tools", "creates_leads"),
         ),
         (
             "Voice and models",
@@ -122,6 +137,9 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
             "Whom the agent transfers to, and what happens when nobody is free.",
             (
                 "fallback_number",
+                "announces_transfers",
+                "briefing_text",
+                "briefing_key",
                 "ring_timeout_s",
                 "transfer_failed_text",
                 "return_after_transfer",
@@ -160,10 +178,12 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
         ),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, agents: Sequence[Agent], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["tools"].choices = [(tool.name, tool.name) for tool in all_tools()]  # type: ignore[attr-defined]
+        self.fields["agent"].queryset = Agent.objects.filter(pk__in=[agent.pk for agent in agents])  # type: ignore[attr-defined]
+        self.fields["tools"].choices = [(tool.name, tool.name) for tool in all_tools("call")]  # type: ignore[attr-defined]
         self.fields["hours"].widget.attrs["rows"] = 4
+        self.fields["variables"].widget.attrs["rows"] = 3
 
     def sections(self) -> list[dict[str, Any]]:
         return [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agents.tools import Tool
 from telephony.engines.base import EngineConfig
 
 
@@ -38,13 +40,18 @@ class CallPlan:
     engine: EngineConfig
     texts: Texts
     limits: Limits
-    irreversible_tools: frozenset[str]
+    tools: Mapping[str, Tool]
     transfer_number: str
     caller_number: str
     elapsed_s: float  # of the call, before this stream
     record: bool
     is_browser: bool
+    own_number: str = ""  # the number that was called
     is_told: bool = False  # the caller has just heard why they are back, so no apology is due
+
+    @property
+    def irreversible_tools(self) -> frozenset[str]:
+        return frozenset(name for name, tool in self.tools.items() if tool.irreversible)
 
     @property
     def is_resumed(self) -> bool:

@@ -1,10 +1,11 @@
-"""The tools every conversation can have: end the call, and bring in a person."""
+"""The tools of a call: end it, bring in a person or a specialist, send the caller a text message."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from agents.tools import AfterTurn, Tool, ToolContext, ToolError, ToolOutcome, register
+from agents.tools import AfterTurn, Tool, ToolContext, ToolError, ToolOutcome, register, run_in_tenant
+from telephony.services.texting import TextingError, text_caller
 
 
 async def _end_call(context: ToolContext, arguments: dict[str, Any]) -> ToolOutcome:
@@ -15,6 +16,26 @@ async def _transfer_to_person(context: ToolContext, arguments: dict[str, Any]) -
     if not context.transfer_number:
         raise ToolError("No person can be reached on this line. Offer to take a message instead.")
     return ToolOutcome({"ok": True}, AfterTurn("transfer", context.transfer_number, str(arguments.get("reason", ""))))
+
+
+async def _consult_specialist(context: ToolContext, arguments: dict[str, Any]) -> ToolOutcome:
+    """The caller is asked first, by the call itself: what comes of it the agent is told when it is time."""
+    note = str(arguments["question"])
+    return ToolOutcome({"ok": True, "note": "The caller is being asked. Say nothing yet."}, AfterTurn("consult", note=note))
+
+
+async def _send_sms(context: ToolContext, arguments: dict[str, Any]) -> ToolOutcome:
+    try:
+        return ToolOutcome(await run_in_tenant(context, _text, context, str(arguments["text"])))
+    except TextingError as error:
+        raise ToolError(str(error)) from None
+
+
+def _text(context: ToolContext, text: str) -> dict[str, Any]:
+    is_new = text_caller(
+        call_id=context.call_id, from_number=context.own_number, to_number=context.caller_number, text=text
+    )
+    return {"ok": True, "sent": is_new, **({} if is_new else {"note": "This very text was sent already."})}
 
 
 end_call = register(
@@ -42,5 +63,45 @@ transfer_to_person = register(
         },
         run=_transfer_to_person,
         irreversible=True,
+    )
+)
+
+consult_specialist = register(
+    Tool(
+        name="consult_specialist",
+        description="Have specialists answer a question that you cannot answer well, or that the caller wants an expert "
+        "for. The caller is asked for consent by itself: do not ask, and say nothing until you are told what they found.",
+        parameters={
+            "type": "object",
+            "properties": {
+                "question": {
+                    "type": "string",
+                    "description": "What the specialists should answer, with everything the caller said about it.",
+                    "maxLength": 1000,
+                }
+            },
+            "required": ["question"],
+            "additionalProperties": False,
+        },
+        run=_consult_specialist,
+    )
+)
+
+send_sms = register(
+    Tool(
+        name="send_sms",
+        description="Send the caller a text message with what they want to have in writing, such as an address or a link. "
+        "Ask first. It goes to the number they call from.",
+        parameters={
+            "type": "object",
+            "properties": {
+                "text": {"type": "string", "description": "The whole message.", "minLength": 1, "maxLength": 640}
+            },
+            "required": ["text"],
+            "additionalProperties": False,
+        },
+        run=_send_sms,
+        irreversible=True,
+        time_limit_s=12.0,
     )
 )

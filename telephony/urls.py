@@ -15,4 +15,5 @@ urlpatterns = [
     path("calls/<uuid:call_id>/recordings/<int:recording_id>/", views.recording_audio, name="recording-audio"),
     path("settings/lines/", views.line_list, name="line-list"),
     path("settings/lines/<int:line_id>/", views.line_detail, name="line-detail"),
+    path("settings/lines/<int:line_id>/prompt/", views.line_prompt, name="line-prompt"),
 ]

@@ -12,7 +12,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from telephony import selectors
 from telephony.forms import CallFilterForm, LineForm, SayForm, TestCallForm
 from telephony.models import Call, Line, Recording
+from telephony.services import lines
 from telephony.services.control import NotLiveError, hang_up_call, say_in_call, type_in_call
+from telephony.services.plans import compose_line
 from telephony.services.recordings import read_recording
 from telephony.services.testcalls import TestCallError, start_test_call, stream_parameters
 from telephony.twilio.errors import TelephonyError
@@ -146,6 +148,16 @@ def test_call(request: MemberRequest) -> HttpResponse:
 
 @require_GET
 @manager_required
+def line_prompt(request: MemberRequest, line_id: int) -> HttpResponse:
+    """What the model is told when this line answers."""
+    line = get_object_or_404(Line.objects.select_related("agent__published"), pk=line_id)
+    version = line.agent.published if line.agent is not None and line.agent.is_active else None
+    composed = compose_line(line=line, tenant=request.tenant, version=version)
+    return render(request, "telephony/line_prompt.html", {"line": line, "version": version, "composed": composed})
+
+
+@require_GET
+@manager_required
 def line_list(request: MemberRequest) -> HttpResponse:
     return render(request, "telephony/line_list.html", {"lines": Line.objects.all()})
 
@@ -153,8 +165,8 @@ def line_list(request: MemberRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @manager_required
 def line_detail(request: MemberRequest, line_id: int) -> HttpResponse:
-    line = get_object_or_404(Line, pk=line_id)
-    form = LineForm(request.POST or None, instance=line)
+    line = get_object_or_404(Line.objects.select_related("agent"), pk=line_id)
+    form = LineForm(request.POST or None, instance=line, agents=lines.agents_for_lines(request.tenant))
     if request.method == "POST" and form.is_valid():
         form.save()
         record_request(request, AuditAction.LINE_CHANGED, target=f"line {line.pk}: {', '.join(form.changed_data)}"[:200])

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from telephony.enums import CallStatus
 from telephony.models import Call
 from telephony.services.answering import IncomingCall, answer_call, find_number, platform_speech
+from telephony.services.briefing import brief_person, take_key
 from telephony.services.carrier import signatures
 from telephony.services.continuing import continue_call, needs_a_worker
 from telephony.services.finishing import take_status
@@ -116,6 +117,22 @@ def call_continue(request: HttpRequest) -> HttpResponse:
 
 
 @from_carrier
+def call_briefing(request: HttpRequest) -> HttpResponse:
+    """The person a call is to be put through to has picked up, or pressed a key. The call is named in our own URL."""
+    sid = request.GET.get("call", "")
+    tenant = tenant_of_call({**request.POST.dict(), "CallSid": sid})
+    if tenant is None:
+        return _twiml(twiml.say_and_hang_up())
+    with entered(tenant):
+        call = Call.objects.select_related("line", "contact").filter(call_sid=sid).first()
+        if call is None:
+            return _twiml(twiml.say_and_hang_up())
+        if request.GET.get("asked"):
+            return _twiml(take_key(call=call, digits=request.POST.get("Digits", "")))
+        return _twiml(brief_person(call=call, tenant=tenant))
+
+
+@from_carrier
 def call_status(request: HttpRequest) -> HttpResponse:
     status = request.POST.get("CallStatus", "")
     tenant = tenant_of_call(request.POST)
@@ -146,7 +163,7 @@ def recording_status(request: HttpRequest) -> HttpResponse:
 
 @from_carrier
 def sms_status(request: HttpRequest) -> HttpResponse:
-    """Nothing is sent by this version; a callback for a message of another program is not an error."""
+    """What became of a text message is not kept; the callback is taken all the same."""
     return HttpResponse(status=204)
 
 
@@ -161,6 +178,7 @@ def incoming_sms(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("api/webhooks/incoming-call", incoming_call, name="webhook-incoming-call"),
     path("api/webhooks/call-continue", call_continue, name="webhook-call-continue"),
+    path("api/webhooks/call-briefing", call_briefing, name="webhook-call-briefing"),
     path("api/webhooks/call-status", call_status, name="webhook-call-status"),
     path("api/webhooks/recording-status", recording_status, name="webhook-recording-status"),
     path("api/webhooks/sms-status", sms_status, name="webhook-sms-status"),

@@ -42,6 +42,9 @@ class AuditAction(TextChoices):
     SUPPRESSION_CHANGED = "suppression-changed", "Suppression list changed"
     SENDING_DOMAIN_CHANGED = "sending-domain-changed", "Sending domain changed"
     SEQUENCE_CHANGED = "sequence-changed", "E-mail sequence changed"
+    AGENT_CHANGED = "agent-changed", "Agent changed"
+    KNOWLEDGE_CHANGED = "knowledge-changed", "Knowledge changed"
+    TOOL_CHANGED = "tool-changed", "Tool of agents changed"
     FILE_DOWNLOADED = "file-downloaded", "File downloaded"
 
 
@@ -62,6 +65,8 @@ class Scope(TextChoices):
     WEBHOOKS_WRITE = "webhooks:write", "Change webhooks and send again"
     EMAIL_READ = "email:read", "Read templates, e-mails and what became of them"
     EMAIL_WRITE = "email:write", "Change templates, send e-mail, change the suppression list"
+    AGENTS_READ = "agents:read", "Read agents, documents and conversations"
+    AGENTS_WRITE = "agents:write", "Talk to agents, change agents and documents"
     SETTINGS_READ = "settings:read", "Read custom fields, statuses and views"
     SETTINGS_WRITE = "settings:write", "Change custom fields, statuses and views"
 

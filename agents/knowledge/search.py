@@ -185,7 +185,8 @@ def _weigh(
         scores[passage_id] = scores.get(passage_id, 0.0) + weights[word] * factor
         shared.setdefault(passage_id, []).append(word)
     hits = {passage_id: _Hit(score, tuple(shared[passage_id])) for passage_id, score in scores.items()}
-    return hits, sum(weights.values())
+    # Words of earlier turns help where they are found; where they are not, they say nothing against a passage.
+    return hits, sum(weights[term.word] for term in terms if term.weight >= 1.0 or term.word in frequency)
 
 
 def _queries(

@@ -10,7 +10,7 @@ from crm.folding import fold
 
 MAX_TERMS = 24
 FEW = 3  # a question of fewer words leans on what was said before
-EARLIER_WEIGHT = 0.4
+EARLIER_WEIGHT = 0.6
 EARLIER_TURNS = 2
 _WORD = re.compile(r"\w{2,40}", re.UNICODE)
 

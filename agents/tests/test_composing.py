@@ -4,7 +4,9 @@ from agents.composing import compose, names_in
 
 
 def test_names_are_filled_in_and_what_has_no_value_is_told():
-    composed = compose(["Hi {name} of {organisation}.", "", " {price_list} {name} "], {"name": "Ann", "organisation": "A&B"})
+    composed = compose(
+        ["Hi {name} of {organisation}.", "", " {price_list} {name} "], {"name": "Ann", "organisation": "A&B"}
+    )
     assert composed.text == "Hi Ann of A&B.\n\n{price_list} Ann"
     assert composed.missing == ("price_list",)
 

@@ -260,12 +260,31 @@ class CarrierCall:
         self.note("dialling", number=number)
         outcome = self.network.people.get(number, "no-answer")
         await asyncio.sleep(self.network.ring_s)
+        bridged = outcome == "completed"
+        if noun is not None and noun.get("url") and outcome in ("completed", "declines"):
+            bridged = await self._brief(urljoin(base, noun.get("url", "")), takes=outcome == "completed")
+        outcome = "completed" if outcome == "declines" else outcome  # whoever picks up has answered, whatever they do
         self.note("dialled", number=number, outcome=outcome)
         action = verb.get("action")
         if not action:
             return None
-        extra = {"DialCallStatus": outcome, "DialCallSid": "CA" + uuid.uuid4().hex}
+        extra = {"DialCallStatus": outcome, "DialCallSid": "CA" + uuid.uuid4().hex, "DialBridged": str(bridged).lower()}
         return _Next(await self._fetch(urljoin(base, action), extra), urljoin(base, action))
+
+    async def _brief(self, url: str, *, takes: bool) -> bool:
+        """What the person who picked up hears before the caller; they press the key they are asked for, or hang up."""
+        leg = {"CallSid": "CA" + uuid.uuid4().hex, "ParentCallSid": self.sid, "Direction": "outbound-dial"}
+        text = await self._fetch(url, leg)
+        gather = ElementTree.fromstring(text).find("Gather") if text else None
+        if gather is None:
+            return False
+        said = "".join(gather.itertext()).strip()
+        self.note("briefed", text=said)
+        if not takes:
+            return False
+        keys = [word for word in said.replace(",", " ").split() if len(word) == 1 and word in "0123456789*#"]
+        answer = await self._fetch(urljoin(url, gather.get("action", "")), {**leg, "Digits": keys[-1] if keys else "1"})
+        return answer is not None and ElementTree.fromstring(answer).find("Hangup") is None
 
     async def _record(self, verb: ElementTree.Element, base: str) -> Any:
         sid = self.network.new_recording(self, source="RecordVerb", audio=SILENT_FRAME * 100)

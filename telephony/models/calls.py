@@ -61,6 +61,11 @@ class Call(models.Model):
     direction = models.CharField(max_length=10, choices=Direction, default=Direction.INBOUND)
     line = models.ForeignKey("telephony.Line", models.SET_NULL, null=True, related_name="calls")
     engine = models.CharField(max_length=30, choices=EngineName, default=EngineName.VOICE_AGENT)
+    # Which version of which agent answers; None for a line that is its own agent. Both live in the public schema.
+    agent = models.ForeignKey("agents.Agent", models.DO_NOTHING, null=True, db_constraint=False, related_name="+")
+    agent_version = models.ForeignKey(
+        "agents.AgentVersion", models.DO_NOTHING, null=True, db_constraint=False, related_name="+"
+    )
     from_number = EncryptedTextField(blank=True)
     from_index = models.CharField(max_length=32, blank=True, db_index=True)
     to_number = EncryptedTextField(blank=True)
@@ -84,6 +89,9 @@ class Call(models.Model):
     # Why the stream was ended on purpose, and what the carrier is to do next.
     next_step = models.CharField(max_length=12, choices=NextStep, blank=True)
     next_number = EncryptedTextField(blank=True)
+    # What the person who is rung is told of the call, and when they said that they take it.
+    briefing = EncryptedTextField(blank=True)
+    transfer_taken_at = models.DateTimeField(null=True)
     # Told to the agent that takes the call up again, such as that nobody took the transfer.
     agent_note = models.TextField(blank=True)
     closing_reason = models.CharField(max_length=30, choices=EndedReason, blank=True)
@@ -102,6 +110,7 @@ class Call(models.Model):
         indexes = [
             models.Index(fields=["-started_at", "-id"], name="call_newest"),
             models.Index(fields=["status"], condition=models.Q(status__in=OPEN_STATUSES), name="call_open"),
+            models.Index(fields=["agent", "-started_at"], name="call_agent"),
             models.Index(
                 fields=["ended_at"], condition=models.Q(summary_status=SummaryStatus.PENDING), name="call_unsummarised"
             ),

@@ -3,10 +3,11 @@ from __future__ import annotations
 import zoneinfo
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.urls import reverse
 
+from agents.organisation.models import check_variables
 from agents.tools import all_tools
 from telephony.enums import EngineName
 from telephony.hours import check_hours
@@ -29,9 +30,18 @@ class Line(models.Model):
     is_default = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
 
-    # the agent
+    # The agent: one of the catalogue, which the prompt below tells what this line adds; or the prompt alone. Agents live
+    # in the public schema, where deleting one could not see this table.
+    agent = models.ForeignKey(
+        "agents.Agent", models.DO_NOTHING, null=True, blank=True, db_constraint=False, related_name="+"
+    )
     agent_name = models.CharField(max_length=80)
-    prompt = models.TextField(help_text="What the agent is, knows and should do.")
+    prompt = models.TextField(
+        blank=True, help_text="What the agent is, knows and should do. With an agent chosen: what this line adds to it."
+    )
+    variables = models.JSONField(
+        default=dict, blank=True, validators=[check_variables], help_text="Names for prompts, on this line alone."
+    )
     greeting = models.TextField(blank=True, help_text="Said first. Empty: the caller speaks first.")
     language = models.CharField(max_length=16, help_text="Such as en or de-AT; the carrier's voice uses it too.")
     voice = models.CharField(max_length=80, blank=True, help_text="The provider's voice. Empty: the installation's.")
@@ -65,6 +75,13 @@ class Line(models.Model):
 
     # people
     fallback_number = models.CharField(max_length=16, blank=True, validators=[E164])
+    announces_transfers = models.BooleanField(
+        "announce callers first", default=False, help_text="The person hears what it is about, and takes the call or not."
+    )
+    briefing_text = models.TextField(help_text="Said to the person. {caller} and {reason} are filled in.")
+    briefing_key = models.CharField(
+        "key that takes the call", max_length=1, validators=[RegexValidator(r"^[0-9*#]$", "One key: 0 to 9, * or #.")]
+    )
     ring_timeout_s = models.PositiveIntegerField(validators=[MinValueValidator(5), MaxValueValidator(600)])
     transfer_failed_text = models.TextField()
     transfer_failed_note = models.TextField(help_text="Told to the agent when the caller comes back to it.")
@@ -102,8 +119,10 @@ class Line(models.Model):
     def clean(self) -> None:
         if not isinstance(self.tools, list) or not all(isinstance(name, str) for name in self.tools):
             raise ValidationError({"tools": "Name the tools in a list."})
-        if unknown := set(self.tools) - {tool.name for tool in all_tools()}:
+        if unknown := set(self.tools) - {tool.name for tool in all_tools("call")}:
             raise ValidationError({"tools": f"There is no tool named {', '.join(sorted(unknown))}."})
+        if self.agent is None and not self.prompt.strip():
+            raise ValidationError({"prompt": "Write a prompt, or choose an agent that has one."})
         if self.silence_goodbye_s is not None and self.silence_prompt_s is not None:
             if self.silence_goodbye_s <= self.silence_prompt_s:
                 raise ValidationError({"silence_goodbye_s": "The goodbye must come later than the question."})

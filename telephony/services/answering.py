@@ -13,6 +13,8 @@ from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
+from agents.models import AgentVersion
+from agents.selectors import version_for
 from telephony.engines.registry import choose_engine, is_configured
 from telephony.enums import CallStatus, Direction, EndedReason, EventKind, NextStep
 from telephony.hours import is_open
@@ -78,7 +80,7 @@ def answer_call(*, incoming: IncomingCall, now: datetime | None = None) -> str:
 
 def find_line(number: str) -> Line | None:
     """Return the number's own line, else the default one."""
-    lines = Line.objects.filter(Q(phone_number=number) | Q(is_default=True))
+    lines = Line.objects.select_related("agent").filter(Q(phone_number=number) | Q(is_default=True))
     return lines.order_by("is_default").first()
 
 
@@ -109,7 +111,10 @@ def _answer_on(line: Line, tenant: Tenant, incoming: IncomingCall, now: datetime
 
 
 def new_call(incoming: IncomingCall, line: Line) -> Call:
+    version = version_of(line, incoming.call_sid)
     return Call(
+        agent_id=version.agent_id if version else None,
+        agent_version=version,
         call_sid=incoming.call_sid,
         account_sid=incoming.account_sid,
         direction=Direction.INBOUND,
@@ -120,6 +125,11 @@ def new_call(incoming: IncomingCall, line: Line) -> Call:
         to_number=incoming.to_number,
         to_index=blind_index(incoming.to_number),
     )
+
+
+def version_of(line: Line, call_sid: str) -> AgentVersion | None:
+    """Return the version of the line's agent that answers a call; the same for the same call."""
+    return version_for(line.agent, call_sid) if line.agent is not None and line.agent.is_active else None
 
 
 def stream_twiml(call: Call, token: str, before: Speech | None = None) -> str:

@@ -52,6 +52,7 @@ def _hang_up(call: Call, reason: EndedReason | None) -> str:
 
 def _dial(call: Call, number: str, before: Speech | None) -> str:
     note(call, EventKind.TRANSFER, {"ringing": number})
+    is_announced = call.line is not None and call.line.announces_transfers and call.next_step == NextStep.TRANSFER
     return twiml.dial(
         number=number,
         # The organisation's own number: carriers do not let us show somebody else's.
@@ -59,14 +60,18 @@ def _dial(call: Call, number: str, before: Speech | None) -> str:
         timeout_s=call.line.ring_timeout_s if call.line else 20,
         action_url=webhook_url("call-continue"),
         before=before,
+        briefing_url=webhook_url("call-briefing", call=call.call_sid) if is_announced else "",
     )
 
 
 def _after_dial(call: Call, tenant: Tenant, outcome: str) -> str:
-    note(call, EventKind.TRANSFER, {"outcome": outcome})
-    if outcome in REACHED:
-        return _hang_up(call, EndedReason.TRANSFERRED)
     line = call.line
+    is_announced = line is not None and line.announces_transfers and call.next_step == NextStep.TRANSFER
+    # Somebody who picks up and does not take the call has answered, as far as the carrier is concerned.
+    was_taken = outcome in REACHED and (not is_announced or call.transfer_taken_at is not None)
+    note(call, EventKind.TRANSFER, {"outcome": outcome, **({"taken": was_taken} if is_announced else {})})
+    if was_taken:
+        return _hang_up(call, EndedReason.TRANSFERRED)
     if line is None:
         return _hang_up(call, EndedReason.TRANSFER_FAILED)
     failed = line_speech(line, tenant, line.transfer_failed_text)

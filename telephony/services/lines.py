@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from agents.models import Agent
+from agents.selectors import visible_agents
 from telephony.models import Line
 from tenants.models import PhoneNumber, Tenant
 
@@ -32,3 +34,8 @@ def ensure_line(*, number: PhoneNumber) -> Line:
     copied = {field.name: getattr(pattern, field.name) for field in Line._meta.concrete_fields if field.name not in _OWN}
     line, _ = Line.objects.get_or_create(phone_number=number.number, defaults={**copied, "name": number.number})
     return line
+
+
+def agents_for_lines(tenant: Tenant) -> list[Agent]:
+    """Return the agents that may answer an organisation's lines."""
+    return [agent for agent in visible_agents(tenant) if agent.is_active and agent.published and not agent.is_moderator]

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from django.conf import settings
 from django.utils import timezone
 
-from agents.tools import tools_named
+from agents.briefs import Brief
+from agents.composing import Composed, compose
+from agents.instructions import values_for
+from agents.models import AgentVersion
+from agents.tools import Tool, tools_named
 from telephony.engines.base import EngineConfig, ToolSpec, Utterance
 from telephony.enums import Direction
 from telephony.models import Call, Line
@@ -14,10 +21,60 @@ from telephony.services.callers import recognise_caller
 from telephony.transcripts.history import said_so_far
 from tenants.models import Tenant
 
+# Our names of language models' providers, as the voice provider writes them.
+_THINK_PROVIDERS = {"openai": "open_ai", "anthropic": "anthropic"}
+
 
 def fill(text: str, *, line: Line, organisation: str) -> str:
     """Put the names in; anything else in braces stays as it is written."""
     return text.replace("{agent_name}", line.agent_name).replace("{organisation}", organisation)
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A line with its agent: what the model reads, what it may use, and how it thinks and sounds."""
+
+    prompt: Composed
+    greeting: str
+    tools: Mapping[str, Tool]
+    voice: str
+    think_provider: str
+    think_model: str
+    temperature: float
+
+
+def compose_line(*, line: Line, tenant: Tenant, version: AgentVersion | None) -> Composition:
+    """Return a line's agent as it answers. Must run inside the tenant.
+
+    The agent's version comes first, what the line adds after it. A model that the line names wins over the version's,
+    and brings the line's temperature; a voice that the line names does the same.
+    """
+    env = settings.ENV
+    brief = version.brief() if version is not None else None
+    values = values_for(tenant, None, {**line.variables, "agent_name": line.agent_name})
+    names = brief.allowed(line.tools) if brief is not None else line.tools
+    model = line.think_model or (brief.model if brief else "") or env.voice_agent_thinking_model
+    return Composition(
+        prompt=compose([brief.prompt if brief else "", line.prompt], values),
+        greeting=compose([line.greeting], values).text,
+        tools=tools_named(names, "call"),
+        voice=line.voice or (brief.voice if brief else "") or env.voice_agent_speaking_model,
+        think_provider=_think_provider(line, brief),
+        think_model=model,
+        temperature=_temperature(line, brief),
+    )
+
+
+def _think_provider(line: Line, brief: Brief | None) -> str:
+    if brief is None or line.think_model or not brief.provider:
+        return line.think_provider
+    return _THINK_PROVIDERS.get(brief.provider, brief.provider)
+
+
+def _temperature(line: Line, brief: Brief | None) -> float:
+    if brief is None or line.think_model or brief.temperature is None:
+        return line.temperature
+    return brief.temperature
 
 
 def plan_call(*, call: Call, tenant: Tenant) -> CallPlan:
@@ -25,24 +82,24 @@ def plan_call(*, call: Call, tenant: Tenant) -> CallPlan:
     line = call.line
     if line is None:
         raise LookupError("the call's line was deleted")
-    tools = tools_named(line.tools)
     note = call.agent_note if call.stream_count > 1 else ""
     history = said_so_far(call) if call.stream_count > 1 else ()
     known = recognise_caller(call=call)
-    prompt = "\n\n".join(filter(None, (fill(line.prompt, line=line, organisation=tenant.name), known, note)))
-
+    composed = compose_line(line=line, tenant=tenant, version=_version(call))
+    prompt = "\n\n".join(filter(None, (composed.prompt.text, known, note)))
     return CallPlan(
         call_id=str(call.pk),
         call_sid=call.call_sid,
         schema=tenant.schema_name,
         stream_number=call.stream_count,
         engine_name=call.engine,
-        engine=_engine_config(line, tenant, prompt=prompt, history=history),
+        engine=_engine_config(line, tenant, composed, prompt=prompt, history=history),
         texts=_texts(line, tenant),
         limits=_limits(line),
-        irreversible_tools=frozenset(name for name, tool in tools.items() if tool.irreversible),
+        tools=composed.tools,
         transfer_number=line.fallback_number,
         caller_number=call.from_number,
+        own_number=call.to_number,
         elapsed_s=(timezone.now() - (call.answered_at or timezone.now())).total_seconds(),
         record=line.record_calls and call.direction != Direction.BROWSER,
         is_browser=call.direction == Direction.BROWSER,
@@ -50,19 +107,27 @@ def plan_call(*, call: Call, tenant: Tenant) -> CallPlan:
     )
 
 
-def _engine_config(line: Line, tenant: Tenant, *, prompt: str, history: tuple[Utterance, ...]) -> EngineConfig:
-    env = settings.ENV
-    tools = tools_named(line.tools).values()
+def _version(call: Call) -> AgentVersion | None:
+    if call.agent_version_id is None:
+        return None
+    return AgentVersion.objects.select_related("agent").filter(pk=call.agent_version_id).first()
+
+
+def _engine_config(
+    line: Line, tenant: Tenant, composed: Composition, *, prompt: str, history: tuple[Utterance, ...]
+) -> EngineConfig:
     return EngineConfig(
         prompt=prompt,
-        greeting="" if history else fill(line.greeting, line=line, organisation=tenant.name),
+        greeting="" if history else composed.greeting,
         language=line.language,
-        voice=line.voice or env.voice_agent_speaking_model,
-        listen_model=line.listen_model or env.voice_agent_listening_model,
-        think_provider=line.think_provider,
-        think_model=line.think_model or env.voice_agent_thinking_model,
-        temperature=line.temperature,
-        tools=tuple(ToolSpec(tool.name, tool.description, tool.parameters, tool.irreversible) for tool in tools),
+        voice=composed.voice,
+        listen_model=line.listen_model or settings.ENV.voice_agent_listening_model,
+        think_provider=composed.think_provider,
+        think_model=composed.think_model,
+        temperature=composed.temperature,
+        tools=tuple(
+            ToolSpec(tool.name, tool.description, tool.parameters, tool.irreversible) for tool in composed.tools.values()
+        ),
         history=history,
         tags=(tenant.schema_name,),
     )

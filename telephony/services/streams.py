@@ -40,6 +40,7 @@ def end_stream(*, plan: CallPlan, finish: Finish | None) -> None:
         chosen = {"closing_reason": finish.reason or ""}
         if finish.step is not None:
             chosen |= {"next_step": finish.step, "next_number": finish.to_number}
+            chosen |= {"briefing": finish.note, "transfer_taken_at": None}
         ours.filter(closing_reason="", next_step=NextStep.NONE).update(**chosen)
     if plan.is_browser:  # no carrier will tell us that a test call has ended
         finish_call(call=call, status=CallStatus.COMPLETED)

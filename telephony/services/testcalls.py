@@ -7,6 +7,7 @@ import uuid
 from telephony.engines.registry import choose_engine, is_configured
 from telephony.enums import Direction, EventKind
 from telephony.models import Call, Line
+from telephony.services.answering import version_of
 from telephony.services.entries import note
 from telephony.services.seats import Seat, take_seat
 from telephony.services.tokens import PARAMETER, issue_token
@@ -23,7 +24,15 @@ class TestCallError(ValueError):
 def start_test_call(*, line: Line, tenant: Tenant) -> tuple[Call, str]:
     """Return a new call and the token that lets the browser's socket into it. Must run inside the tenant."""
     sid = "CA" + uuid.uuid4().hex
-    call = Call(call_sid=sid, direction=Direction.BROWSER, line=line, engine=choose_engine(line.engine, sid))
+    version = version_of(line, sid)
+    call = Call(
+        call_sid=sid,
+        direction=Direction.BROWSER,
+        line=line,
+        agent_id=version.agent_id if version else None,
+        agent_version=version,
+        engine=choose_engine(line.engine, sid),
+    )
     if not is_configured(call.engine):
         raise TestCallError("No voice provider is configured: set DEEPGRAM_API_KEY.")
     seat = take_seat(schema=tenant.schema_name, call_sid=sid, tenant_limit=tenant.max_concurrent_calls)

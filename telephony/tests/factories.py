@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from agents.tools import tools_named
 from telephony.engines.base import EngineConfig, Utterance
 from telephony.enums import CallStatus
 from telephony.models import Call, CallMessage, Line
@@ -94,7 +95,7 @@ def make_plan(**changes: Any) -> CallPlan:
             resume="We were cut off.",
         ),
         "limits": Limits(max_call_s=600, length_warning_s=60, silence_prompt_s=8, silence_goodbye_s=20, max_dead_air_s=5),
-        "irreversible_tools": frozenset({"end_call", "transfer_to_person"}),
+        "tools": tools_named(["end_call", "transfer_to_person"]),
         "transfer_number": "+15550999",
         "caller_number": "+15557001",
         "elapsed_s": 0.0,

@@ -573,7 +573,9 @@ def test_a_transfer_finishes_with_the_number_once_the_sentence_is_over():
     scene.speak("One moment.")
     scene.played()
 
-    assert scene.finish == Finish(NextStep.TRANSFER, None, "+15550999")  # why it ended, the person decides
+    assert scene.finish == Finish(
+        NextStep.TRANSFER, None, "+15550999", "asked for a person"
+    )  # why it ended, the person decides
     assert scene.events(EventKind.TRANSFER)[0].detail == {"to": "+15550999", "note": "asked for a person"}
 
 

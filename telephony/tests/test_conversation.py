@@ -227,7 +227,7 @@ async def test_a_tool_that_cannot_be_run_is_answered(scene, monkeypatch, caplog,
     monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     registry.register(Tool("explode", "Fails.", {"type": "object"}, _explode))
     engine = replace(make_plan().engine, tools=(ev.ToolSpec("explode", "", {}),))
-    async with scene.call(engine=engine, irreversible_tools=frozenset()):
+    async with scene.call(engine=engine, tools=registry.tools_named(["explode"])):
         scene.engine.on_event(ev.Ready())
         scene.engine.on_event(ev.ToolRequests((ev.ToolRequest("c1", name, arguments),)))
         await settle()

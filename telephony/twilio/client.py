@@ -79,6 +79,11 @@ class TwilioClient:
         """Make the carrier ask `url` for new instructions now; a running media stream ends."""
         self._do(lambda: self._client.calls(call_sid).update(url=url, method="POST"))
 
+    def send_sms(self, *, from_number: str, to_number: str, text: str) -> str:
+        """Send a text message; return its SID."""
+        message = self._do(lambda: self._client.messages.create(from_=from_number, to=to_number, body=text))
+        return str(message.sid)
+
     def start_recording(self, call_sid: str, *, status_url: str) -> str:
         """Record both sides on two channels; return the recording's SID."""
         recording = self._do(

@@ -44,14 +44,31 @@ def wait_and_ask_again(*, url: str, seconds: int) -> str:
     return str(response)
 
 
-def dial(*, number: str, caller_id: str, timeout_s: int, action_url: str, before: Speech | None = None) -> str:
-    """Ring a person; `action_url` hears whether they took the call."""
+def dial(
+    *,
+    number: str,
+    caller_id: str,
+    timeout_s: int,
+    action_url: str,
+    before: Speech | None = None,
+    briefing_url: str = "",
+) -> str:
+    """Ring a person; `action_url` hears what became of it. What `briefing_url` says, the person hears before the caller."""
     response = VoiceResponse()
     _say(response, before)
     leg = response.dial(
         caller_id=caller_id or None, timeout=timeout_s, action=action_url, method="POST", answer_on_bridge=True
     )
-    leg.number(number)
+    leg.number(number, url=briefing_url or None, method="POST" if briefing_url else None)
+    return str(response)
+
+
+def ask_for_key(speech: Speech, *, action_url: str, timeout_s: int) -> str:
+    """Say something and wait for one key; without any, or with the call ended, nobody is connected."""
+    response = VoiceResponse()
+    gather = response.gather(num_digits=1, action=action_url, method="POST", timeout=timeout_s, input="dtmf")
+    gather.say(speech.text, voice=speech.voice or None, language=speech.language or None)
+    response.hangup()
     return str(response)
 
 

@@ -71,6 +71,12 @@ def duration(value: timedelta | None) -> str:
 
 
 @register.filter
+def seconds(value: float | None) -> str:
+    """A length in seconds, as `duration` shows one."""
+    return UNKNOWN if not isinstance(value, (int, float)) else duration(timedelta(seconds=round(value)))
+
+
+@register.filter
 def percent(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value * 100:.0f} %"
 

@@ -15,6 +15,26 @@ MAX_PAGES = 2_000
 MAX_ROWS = 50_000
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 _TEXTS = {"p", "li", "dd", "dt", "blockquote", "pre", "figcaption", "td", "th"}
+_INLINE = {
+    "a",
+    "abbr",
+    "b",
+    "cite",
+    "code",
+    "del",
+    "em",
+    "i",
+    "ins",
+    "mark",
+    "q",
+    "s",
+    "small",
+    "span",
+    "strong",
+    "sub",
+    "sup",
+    "u",
+}
 _SILENT = {"script", "style", "nav", "noscript", "template", "head", "svg", "iframe", "form"}
 
 
@@ -83,7 +103,22 @@ def _walk(tree: Any) -> Iterator[Block]:
 
 
 def _flat(element: Any) -> str:
-    return " ".join(" ".join(element.itertext()).split())
+    """Return an element's text; what is not part of a line stands apart from its neighbours."""
+    parts: list[str] = []
+
+    def visit(one: Any) -> None:
+        tag = one.tag if isinstance(one.tag, str) else ""
+        if not tag or tag in _SILENT:
+            return
+        gap = "" if tag in _INLINE else " "
+        parts.append(gap + (one.text or ""))
+        for child in one:
+            visit(child)
+            parts.append(child.tail or "")
+        parts.append(gap)
+
+    visit(element)
+    return " ".join("".join(parts).split())
 
 
 def read_csv(data: bytes) -> Iterator[Block]:

@@ -1,0 +1,51 @@
+"""A transfer that is announced: the person who is rung hears what it is about, and takes the call or not."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from telephony.enums import EventKind
+from telephony.models import Call, Line
+from telephony.services.answering import line_speech
+from telephony.services.entries import note
+from telephony.services.urls import webhook_url
+from telephony.twilio import twiml
+from tenants.models import Tenant
+
+KEY_TIMEOUT_S = 10
+
+
+def brief_person(*, call: Call, tenant: Tenant) -> str:
+    """Return the TwiML for the person who picked up. Must run inside the tenant."""
+    line = call.line
+    if line is None or not call.is_open:
+        return twiml.say_and_hang_up()
+    text = _fill(line, caller=_caller(call), reason=call.briefing)
+    return twiml.ask_for_key(
+        line_speech(line, tenant, text),
+        action_url=webhook_url("call-briefing", call=call.call_sid, asked="1"),
+        timeout_s=KEY_TIMEOUT_S,
+    )
+
+
+def take_key(*, call: Call, digits: str) -> str:
+    """Connect the person who pressed the key; anybody else's call ends, and the caller goes back to the agent."""
+    line = call.line
+    if line is None or digits != line.briefing_key:
+        return twiml.say_and_hang_up()
+    taken = Call.objects.open().filter(pk=call.pk, transfer_taken_at=None).update(transfer_taken_at=timezone.now())
+    if taken:
+        note(call, EventKind.TRANSFER, {"taken": True})
+    return twiml.empty()  # the carrier goes on with connecting them
+
+
+def _fill(line: Line, *, caller: str, reason: str) -> str:
+    text = line.briefing_text.replace("{caller}", caller).replace("{key}", line.briefing_key)
+    return text.replace("{reason}", reason)
+
+
+def _caller(call: Call) -> str:
+    if call.contact is not None and call.contact.name:
+        return str(call.contact.name)
+    # Digit by digit, as one reads a number to somebody.
+    return " ".join(call.from_number.removeprefix("+")) if call.from_number.startswith("+") else ""
