@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from agents.briefs import ALL_TOOLS, Brief
 
 PATH = Path(__file__).resolve().parent / "data" / "catalogue.yaml"
+_WRAP = re.compile(r"(?<!\n)\n(?!\n)")  # lines of a paragraph, broken for whoever reads the file
 # What the file says of an agent, and of its version; what it leaves out is the value here.
 AGENT_FIELDS: dict[str, Any] = {
     "name": "",
@@ -47,7 +49,8 @@ def parse(text: str) -> list[dict[str, Any]]:
             raise CatalogueError(f"{entry.get('slug')}: nobody knows {', '.join(sorted(unknown))}.")
         if missing := [name for name in ("slug", "name", "specialty", "prompt") if not entry.get(name)]:
             raise CatalogueError(f"{entry.get('slug')}: {', '.join(missing)} must be given.")
-        found.append({"slug": entry["slug"], **AGENT_FIELDS, **VERSION_FIELDS, **entry, "prompt": entry["prompt"].strip()})
+        prompt = _WRAP.sub(" ", entry["prompt"].strip())
+        found.append({"slug": entry["slug"], **AGENT_FIELDS, **VERSION_FIELDS, **entry, "prompt": prompt})
     if len({entry["slug"] for entry in found}) < len(found):
         raise CatalogueError("A slug is used twice.")
     return found

@@ -123,7 +123,7 @@ def build() -> Sandbox:
         senders=frozenset({os.environ.get("SMTP_FROM_EMAIL", "")}),
     )
     mail.inbound_url = os.environ.get("SANDBOX_MAIL_INBOUND_URL", "")
-    models = ModelAccount(os.environ.get("OPENAI_API_KEY", ""))
+    models = ModelAccount(os.environ.get("SANDBOX_MODELS_KEY", ""))
     return Sandbox(network, from_environment(), mail, models, Path(os.environ["STATE_DIR"]) / "demo-calls")
 
 

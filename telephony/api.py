@@ -15,9 +15,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter
 
+from agents.collaboration.models import Collaboration
 from agents.models import Agent
 from telephony.masking import mask_number, mask_numbers
 from telephony.models import Call, CallEvent, CallMessage, Line
+from telephony.selectors import collaborations_of
 from telephony.services.lines import agents_for_lines
 from tenants.audit import record
 from tenants.enums import AuditAction, Scope
@@ -42,6 +44,30 @@ class EventSerializer(serializers.ModelSerializer[CallEvent]):
     def get_detail(self, event: CallEvent) -> Any:
         membership = membership_of(self.context["request"])
         return event.detail if membership and membership.can_manage else mask_numbers(event.detail)
+
+
+class CollaborationSerializer(serializers.ModelSerializer[Collaboration]):
+    class Meta:
+        model = Collaboration
+        fields = [
+            "id",
+            "trigger",
+            "complexity",
+            "question",
+            "stage",
+            "outcome",
+            "consent_words",
+            "agents",
+            "answer",
+            "worked_ms",
+            "input_tokens",
+            "output_tokens",
+            "cost",
+            "started_at",
+            "asked_at",
+            "consented_at",
+            "ended_at",
+        ]
 
 
 class CallSerializer(serializers.ModelSerializer[Call]):
@@ -140,6 +166,13 @@ class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
     def events(self, request: Request, pk: str) -> Response:
         events = self.get_object().events.all()
         return Response(EventSerializer(events, many=True, context=self.get_serializer_context()).data)
+
+    @extend_schema(responses=CollaborationSerializer(many=True))
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def collaborations(self, request: Request, pk: str) -> Response:
+        """Specialists who joined, or were to: what is going on now, and what came of it."""
+        found = collaborations_of(self.get_object())
+        return Response(CollaborationSerializer(found, many=True).data)
 
 
 class LineSerializer(StrictTypesMixin, serializers.ModelSerializer[Line]):

@@ -47,6 +47,7 @@ from telephony.effects import (
 from telephony.engines.base import (
     AgentDone,
     AgentThinking,
+    Behavior,
     Event,
     Failed,
     Latency,
@@ -149,6 +150,9 @@ class Bridge:
         self._reconnects: list[float] = []
         self._connecting_since: float | None = now
         self._cut_off_mid_turn = False
+        # specialists who join
+        self.floor_is_held = False  # somebody else's turn: silence is as it should be
+        self._instructions_note = ""
 
     # --- audio: one call a frame ---------------------------------------------------------------------------------
 
@@ -398,6 +402,28 @@ class Bridge:
         said = self._inject_user(text, now)
         return [*cleared, self._message(Transcript("user", text)), said]
 
+    # --- specialists who join ------------------------------------------------------------------------------------
+
+    @property
+    def instructions(self) -> str:
+        """What the agent reads now: its prompt, and the note that was added to it."""
+        return "\n\n".join(filter(None, [self.plan.engine.prompt, self._instructions_note]))
+
+    def instruct(self, note: str) -> list[Effect]:
+        """Put a note into the agent's instructions, in place of the one before; an empty one takes it out."""
+        if note == self._instructions_note:
+            return []
+        self._instructions_note = note
+        return [ReplacePrompt(self.instructions)]
+
+    def announce(self, text: str, behavior: Behavior, now: float) -> list[Effect]:
+        """Have a sentence of the organisation's spoken."""
+        return self._say(text, behavior, now) if self.phase is Phase.TALKING else []
+
+    def prompt_turn(self, text: str, now: float) -> list[Effect]:
+        """Have the agent speak, as if the caller had said something."""
+        return [self._inject_user(text, now)] if self.phase is Phase.TALKING else []
+
     def hang_up(self, now: float) -> list[Effect]:
         self.phase = Phase.CLOSED
         return [
@@ -448,7 +474,7 @@ class Bridge:
             alarms.append((self._user_speaking_since + WORDLESS_TURN_S, self._on_wordless_turn))
         elif self._user_speaking_since is not None:
             alarms.append((self._user_speaking_since + LONGEST_TURN_S, self._on_wordless_turn))
-        elif not self._running and not self._held:
+        elif not self._running and not self._held and not self.floor_is_held:
             alarms.append((self._quiet_since() + self._silence_limit(), self._on_silence))
         return alarms
 
@@ -513,7 +539,7 @@ class Bridge:
 
     def _on_length_warning(self, now: float) -> list[Effect]:
         self._warned_of_length = True
-        prompt = f"{self.plan.engine.prompt}\n\n{self.plan.texts.length_warning_note}"
+        prompt = f"{self.instructions}\n\n{self.plan.texts.length_warning_note}"
         return [self._event(EventKind.LENGTH_WARNING), ReplacePrompt(prompt)]
 
     def _on_length_limit(self, now: float) -> list[Effect]:

@@ -18,12 +18,13 @@ from typing import Any
 from agents.tools import ToolContext, ToolError, as_text, run_tool
 from telephony import effects as fx
 from telephony.bridge import Bridge, Phase
+from telephony.collaborating import Collaborator
 from telephony.ending import end_tasks
 from telephony.engines.base import Engine, EngineConfig, EngineError, Event, Failed, Ready, ToolRequest
 from telephony.engines.registry import make_engine
 from telephony.enums import EventKind
 from telephony.outbox import Outbox
-from telephony.plan import CallPlan
+from telephony.plan import CallPlan, Joining
 from telephony.transcripts.entries import event_entry, latency_entry, message_entry
 from telephony.transcripts.journal import Journal
 from telephony.twilio import messages
@@ -54,6 +55,7 @@ class Conversation:
         self._tools: dict[str, asyncio.Task[None]] = {}
         self._opening: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
+        self._collaborator = self._join(plan.joining) if plan.joining is not None else None
         self._note(EventKind.STREAM_STARTED, {"stream_sid": start.stream_sid, "stream": plan.stream_number})
         self._spawn(self._keep_time())
         self._open_engine(plan.engine)
@@ -87,6 +89,8 @@ class Conversation:
         elif isinstance(event, Failed):
             self._listens = False
         self._apply(self.bridge.on_engine(event, now()))
+        if self._collaborator is not None:
+            self._collaborator.heard(event)
 
     def command(self, message: dict[str, Any]) -> None:
         """Carry out what a member asked for on a page, or the news that the call is over."""
@@ -135,6 +139,8 @@ class Conversation:
 
     def _add_message(self, effect: fx.AddMessage) -> None:
         self.journal.put(message_entry(self.plan.schema, self.plan.call_id, effect.sequence, effect.role, effect.text))
+        if self._collaborator is not None and effect.role == "user":
+            self._collaborator.caller_said(effect.text)
 
     def _add_event(self, effect: fx.AddEvent) -> None:
         self.journal.put(event_entry(self.plan.schema, self.plan.call_id, effect.sequence, effect.kind, effect.detail))
@@ -143,7 +149,9 @@ class Conversation:
         self.journal.put(latency_entry(self.plan.schema, self.plan.call_id, effect.sequence, effect.values_ms))
 
     def _reconnect(self, effect: fx.Reconnect) -> None:
-        config = replace(self.plan.engine, greeting=effect.greeting, history=effect.history)
+        config = replace(
+            self.plan.engine, prompt=self.bridge.instructions, greeting=effect.greeting, history=effect.history
+        )
         self._open_engine(config, pause_s=RECONNECT_PAUSE_S)
 
     def _finish(self, effect: fx.Finish) -> None:
@@ -201,7 +209,11 @@ class Conversation:
             logger.exception("A tool failed.", extra={"call": self.plan.call_id, "tool": request.name})
             content, failed = "The tool failed.", True
         self._tools.pop(request.id, None)
-        self._apply(self.bridge.tool_finished(request, content, after_turn, now(), failed=failed))
+        consult = after_turn.note if after_turn is not None and after_turn.action == "consult" else None
+        ends = None if consult is not None else after_turn
+        self._apply(self.bridge.tool_finished(request, content, ends, now(), failed=failed))
+        if consult is not None and self._collaborator is not None:
+            self._collaborator.agent_asked(consult)
 
     def _tool_context(self) -> ToolContext:
         plan = self.plan
@@ -218,17 +230,31 @@ class Conversation:
     async def _keep_time(self) -> None:
         while True:
             self._wake.clear()
-            wait_s = self.bridge.deadline() - now()
+            wait_s = self._deadline() - now()
             try:
                 async with asyncio.timeout(None if math.isinf(wait_s) else max(wait_s, 0.0)):
                     await self._wake.wait()
             except TimeoutError:
                 self._apply(self.bridge.on_time(now()))
+                if self._collaborator is not None:
+                    self._collaborator.on_time()
+
+    def _deadline(self) -> float:
+        ours = self.bridge.deadline()
+        return ours if self._collaborator is None else min(ours, self._collaborator.deadline())
+
+    def _join(self, joining: Joining) -> Collaborator:
+        return Collaborator(
+            joining, call_id=self.plan.call_id, bridge=self.bridge, apply=self._apply, spawn=self._spawn, now=now
+        )
 
     # --- the end -------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
         """Stop everything and make what is left durable. Safe to repeat."""
+        collaborator, self._collaborator = self._collaborator, None
+        if collaborator is not None:
+            await collaborator.close()
         await end_tasks(*self._tasks)
         if self._engine is not None:
             await self._engine.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agents.collaboration.rules import Rules
+from agents.collaboration.working import Specialists
 from agents.tools import Tool
 from telephony.engines.base import EngineConfig
 
@@ -31,6 +33,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Joining:
+    """By what rules specialists may join, and who they are."""
+
+    rules: Rules
+    specialists: Specialists
+
+
+@dataclass(frozen=True, slots=True)
 class CallPlan:
     call_id: str
     call_sid: str
@@ -41,6 +51,7 @@ class CallPlan:
     texts: Texts
     limits: Limits
     tools: Mapping[str, Tool]
+    joining: Joining | None
     transfer_number: str
     caller_number: str
     elapsed_s: float  # of the call, before this stream

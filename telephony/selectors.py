@@ -16,6 +16,7 @@ from django.db.models import Avg, Count, Q, QuerySet
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
+from agents.collaboration.models import Collaboration
 from telephony.enums import OPEN_STATUSES, Direction
 from telephony.models import Call, CallEvent, CallMessage
 
@@ -120,6 +121,10 @@ class CallFilter:
 class CallPage:
     calls: Sequence[Call]
     next_cursor: str | None
+
+
+def collaborations_of(call: Call) -> QuerySet[Collaboration]:
+    return Collaboration.objects.filter(call_id=call.pk)
 
 
 def looks_like_number(text: str) -> bool:

@@ -49,12 +49,13 @@ def call_list(request: MemberRequest) -> HttpResponse:
 @require_GET
 @member_required
 def call_detail(request: MemberRequest, call_id: UUID) -> HttpResponse:
-    call = get_object_or_404(Call.objects.select_related("line", "contact"), pk=call_id)
+    call = get_object_or_404(Call.objects.select_related("line", "contact", "agent", "agent_version"), pk=call_id)
     record_request(request, AuditAction.CALL_VIEWED, target=f"call {call.pk}")
     context = {
         "call": call,
         "messages_said": selectors.transcript(call),
         "events": selectors.events(call),
+        "collaborations": selectors.collaborations_of(call),
         "recordings": call.recordings.select_related("call__line"),
         "say_form": SayForm(),
     }
@@ -67,6 +68,14 @@ def call_status(request: MemberRequest, call_id: UUID) -> HttpResponse:
     """The head of a call's page, fetched again when its state has changed."""
     call = get_object_or_404(Call.objects.select_related("line", "contact"), pk=call_id)
     return render(request, "telephony/_call_head.html", {"call": call, "say_form": SayForm()})
+
+
+@require_GET
+@member_required
+def call_specialists(request: MemberRequest, call_id: UUID) -> HttpResponse:
+    """Who is asked during a live call, fetched again while it lasts."""
+    call = get_object_or_404(Call, pk=call_id)
+    return render(request, "telephony/_specialists.html", {"collaborations": selectors.collaborations_of(call)})
 
 
 @require_POST

@@ -36,6 +36,11 @@ SHARED_VARIABLES = (
     "TWILIO_API_URL",
     "DEEPGRAM_API_KEY",
     "DEEPGRAM_AGENT_URL",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "OPENAI_MODEL",
+    "SUMMARY_MODEL",
+    "EMBEDDINGS_MODEL",
     "SENDGRID_API_KEY",
     "SENDGRID_API_URL",
     "SENDGRID_WEBHOOK_PUBLIC_KEY",
@@ -84,6 +89,7 @@ class Launcher:
         self.at_once = asyncio.Event()
         self.processes = Processes()
         self.sandbox_port: int | None = None
+        self._models_key = ""
         self._mail_key = ""  # what the stand-in signs its news of e-mail with: told to it and to nobody else
 
     def _log(self, text: str) -> None:
@@ -103,6 +109,8 @@ class Launcher:
                 # What takes long has a process of its own, so that no transcript waits behind an import; and nobody
                 # waits for it to start.
                 await self._start_worker("bulk", "bulk,webhooks,email", 4, variables, environment())
+                # Answers of language models take seconds, in which a thread does nothing but wait.
+                await self._start_worker("agents", "agents", 6, variables, environment())
             await self._demonstrate()
             await self._wait_for_end()
         finally:
@@ -165,11 +173,13 @@ class Launcher:
                 played.append("deepgram")
         if self._plays_mail(env, variables, key=f"SG.{secret}", url=url):
             played.append("sendgrid")
+        # The stand-in agent thinks with a configured model; it reads no .env file of its own.
+        self._thinks_with = {"OPENAI_BASE_URL": env.openai_base_url, "OPENAI_API_KEY": env.openai_api_key}
+        if self._plays_models(env, variables, key=f"sk-{secret}", url=url):
+            played.append("openai")
         variables["SANDBOXED_PROVIDERS"] = ",".join(played)
         variables["SANDBOX_URL"] = url if played else ""
         self._tell_others(env.state_dir, variables)
-        # The stand-in agent thinks with a configured model; it reads no .env file of its own.
-        variables |= {"OPENAI_BASE_URL": env.openai_base_url, "OPENAI_API_KEY": env.openai_api_key}
         if played:
             self.sandbox_port = sandbox_socket.getsockname()[1]
         return played
@@ -186,6 +196,15 @@ class Launcher:
         variables["SENDGRID_API_URL"] = url
         variables["SENDGRID_WEBHOOK_PUBLIC_KEY"] = public
         variables["INBOUND_EMAIL_HOST"] = env.inbound_email_host or "replies.localhost"
+        return True
+
+    def _plays_models(self, env: Environment, variables: dict[str, str], *, key: str, url: str) -> bool:
+        """One provider of language models is enough: a stand-in plays only where there is none."""
+        if env.openai_api_key or env.openai_base_url or env.anthropic_api_key or env.anthropic_base_url:
+            return False
+        self._models_key = key
+        variables |= {"OPENAI_API_KEY": key, "OPENAI_BASE_URL": f"{url}/v1", "EMBEDDINGS_MODEL": "sandbox-embedding"}
+        variables |= {"OPENAI_MODEL": "sandbox-small", "SUMMARY_MODEL": "sandbox-small"}
         return True
 
     @staticmethod
@@ -228,6 +247,7 @@ class Launcher:
         number = self._sandbox_socket.fileno()
         command = [sys.executable, "-m", "sandbox.server", str(number)]
         told = {"SANDBOX_MAIL_SIGNING_KEY": self._mail_key, "SANDBOX_MAIL_INBOUND_URL": inbound_url()}
+        told |= {**self._thinks_with, "SANDBOX_MODELS_KEY": self._models_key}
         await self.processes.start(Child("sandbox", command, {**variables, **told}, (number,)))
         played = variables["SANDBOXED_PROVIDERS"].split(",")
         self._log(f"The sandbox plays {get_text_list(played, 'and')}.")

@@ -60,6 +60,7 @@ def agent_detail(request: MemberRequest, slug: str) -> HttpResponse:
         "draft": draft,
         "current": current,
         "composed": instructions_for(request.tenant, current.brief()) if current else None,
+        "draft_composed": instructions_for(request.tenant, draft.brief()) if draft else None,
         "versions": agent.versions.select_related("created_by")[:20] if _is_own(request, agent) else [],
         "outcomes": outcomes_of(agent),
         "share_form": ShareForm(initial={"percent": agent.draft_share}),

@@ -71,6 +71,9 @@ _DONE = {
     "save_contact_details": "Thank you, I have written that down.",
     "create_task": "I have noted that for my colleagues.",
     "add_note": "I have made a note of that.",
+    "take_message": "Thank you, I will pass that on.",
+    "send_sms": "I have sent you a text message.",
+    "consult_specialist": "One moment, please.",
 }
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
@@ -105,6 +108,10 @@ def answer(mind: Mind, said: str | None) -> Thought:
     if said is None:
         return Thought("I'm sorry, I did not understand that. Could you say it again?")
     heard = words(said)
+    if said.startswith("("):  # a stage direction: what was noted last is to be passed on
+        return Thought(_noted_last(mind.prompt) or "Let us go on.")
+    if "say as little as possible" in mind.prompt:
+        return Thought("One moment, please.")
     if heard & PERSONS and "transfer_to_person" in mind.tools:
         return Thought(tool=ToolUse("transfer_to_person", {"reason": said[:120]}))
     if heard & GOODBYES and "end_call" in mind.tools:
@@ -113,6 +120,8 @@ def answer(mind: Mind, said: str | None) -> Thought:
         return asked
     if found := _from_prompt(mind.prompt, heard):
         return Thought(found)
+    if "search_knowledge" in mind.tools and len(heard - COMMON) > 1:
+        return Thought(tool=ToolUse("search_knowledge", {"question": said[:500]}))
     if heard & GREETINGS:
         return Thought("Hello! What can I do for you?")
     return Thought("I don't know that, I'm afraid. I can put you through to a person, if you like.")
@@ -127,6 +136,16 @@ def _about_the_caller(mind: Mind, said: str, heard: set[str]) -> Thought | None:
     if {"call", "back"} <= heard and "create_task" in mind.tools:
         return Thought(tool=ToolUse("create_task", {"subject": said[:200]}))
     return None
+
+
+def _noted_last(prompt: str) -> str:
+    """Return the lines behind the prompt's last line that ends with a colon, up to the next blank one."""
+    lines = prompt.splitlines()
+    starts = [number for number, line in enumerate(lines) if line.rstrip().endswith(":")]
+    if not starts:
+        return ""
+    rest = lines[starts[-1] + 1 :]
+    return " ".join(rest[: rest.index("")] if "" in rest else rest)
 
 
 def _from_prompt(prompt: str, heard: set[str]) -> str:
@@ -144,6 +163,8 @@ def _from_prompt(prompt: str, heard: set[str]) -> str:
 
 def after_tool(name: str, result: str) -> str:
     """Return what to say once a tool has answered."""
+    if name == "search_knowledge" and (found := _looked_up(result)):
+        return found
     try:
         failed = not json.loads(result).get("ok")
     except (ValueError, AttributeError):
@@ -156,6 +177,14 @@ def after_tool(name: str, result: str) -> str:
         return str(json.loads(result).get("say") or _DONE.get(name, result))
     except (ValueError, AttributeError):
         return result
+
+
+def _looked_up(result: str) -> str:
+    try:
+        found = json.loads(result).get("found") or []
+    except (ValueError, AttributeError):
+        return ""
+    return str(found[0]["text"]) if found else ""
 
 
 async def think_with_model(mind: Mind, base_url: str, api_key: str, model: str, functions: list[dict[str, Any]]) -> Thought:

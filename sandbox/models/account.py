@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from sandbox.deepgram.brain import Mind, Thought, ToolUse, after_tool, answer
+from sandbox.models.judging import judge
 
 KEPT = 200
 
@@ -76,6 +77,8 @@ class ModelAccount:
         self.asked.append(asked)
         if self.script:
             return self.script.popleft()
+        if (judged := judge(asked)) is not None:
+            return judged
         last = asked.said[-1] if asked.said else Said("user", "")
         if last.role == "tool":
             return Thought(after_tool(last.tool, last.text))

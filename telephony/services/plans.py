@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.utils import timezone
 
 from agents.briefs import Brief
+from agents.collaboration.rules import rules_from
+from agents.collaboration.working import Specialists
 from agents.composing import Composed, compose
 from agents.instructions import values_for
 from agents.models import AgentVersion
-from agents.tools import Tool, tools_named
+from agents.organisation.models import agent_settings
+from agents.selectors import available_briefs
+from agents.tools import Tool, ToolContext, tools_named
 from telephony.engines.base import EngineConfig, ToolSpec, Utterance
 from telephony.enums import Direction
 from telephony.models import Call, Line
-from telephony.plan import CallPlan, Limits, Texts
+from telephony.plan import CallPlan, Joining, Limits, Texts
 from telephony.services.callers import recognise_caller
 from telephony.transcripts.history import said_so_far
 from tenants.models import Tenant
 
+CONSULT = "consult_specialist"
 # Our names of language models' providers, as the voice provider writes them.
 _THINK_PROVIDERS = {"openai": "open_ai", "anthropic": "anthropic"}
 
@@ -85,7 +90,11 @@ def plan_call(*, call: Call, tenant: Tenant) -> CallPlan:
     note = call.agent_note if call.stream_count > 1 else ""
     history = said_so_far(call) if call.stream_count > 1 else ()
     known = recognise_caller(call=call)
-    composed = compose_line(line=line, tenant=tenant, version=_version(call))
+    version = _version(call)
+    composed = compose_line(line=line, tenant=tenant, version=version)
+    joining = plan_joining(call=call, tenant=tenant, version=version) if CONSULT in composed.tools else None
+    if joining is None:  # an agent that cannot bring in anybody must not offer to
+        composed = replace(composed, tools={name: tool for name, tool in composed.tools.items() if name != CONSULT})
     prompt = "\n\n".join(filter(None, (composed.prompt.text, known, note)))
     return CallPlan(
         call_id=str(call.pk),
@@ -97,6 +106,7 @@ def plan_call(*, call: Call, tenant: Tenant) -> CallPlan:
         texts=_texts(line, tenant),
         limits=_limits(line),
         tools=composed.tools,
+        joining=joining,
         transfer_number=line.fallback_number,
         caller_number=call.from_number,
         own_number=call.to_number,
@@ -105,6 +115,20 @@ def plan_call(*, call: Call, tenant: Tenant) -> CallPlan:
         is_browser=call.direction == Direction.BROWSER,
         is_told=bool(note),
     )
+
+
+def plan_joining(*, call: Call, tenant: Tenant, version: AgentVersion | None) -> Joining | None:
+    """Return who may join the call and by what rules; None when nobody may, or nobody could."""
+    settings_row = agent_settings()
+    if not settings_row.specialists_join:
+        return None
+    context = ToolContext(str(call.pk), tenant.schema_name, "", "", own_number=call.to_number)
+    own_slug = version.agent.slug if version is not None else ""
+    briefs = available_briefs(tenant, include_telephony_only=True)
+    specialists = Specialists(tenant, briefs, own_slug=own_slug, context=context)
+    if not specialists.can_work:
+        return None
+    return Joining(rules_from(settings_row, may_rate=specialists.can_rate), specialists)
 
 
 def _version(call: Call) -> AgentVersion | None:

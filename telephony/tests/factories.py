@@ -96,6 +96,7 @@ def make_plan(**changes: Any) -> CallPlan:
         ),
         "limits": Limits(max_call_s=600, length_warning_s=60, silence_prompt_s=8, silence_goodbye_s=20, max_dead_air_s=5),
         "tools": tools_named(["end_call", "transfer_to_person"]),
+        "joining": None,
         "transfer_number": "+15550999",
         "caller_number": "+15557001",
         "elapsed_s": 0.0,

@@ -53,6 +53,7 @@ TENANT_APPS = [
     "agents.organisation",
     "agents.knowledge",
     "agents.chat",
+    "agents.collaboration",
     "telephony",
 ]
 INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
@@ -193,6 +194,7 @@ CELERY_TASK_ROUTES = {
     "crm_email.*": {"queue": "bulk"},
     "agents_chat.sweep": {"queue": "scheduled"},
     "agents_chat.*": {"queue": "agents"},
+    "agents_collaboration.sweep": {"queue": "scheduled"},
     "agents_knowledge.sweep": {"queue": "scheduled"},
     "agents_knowledge.*": {"queue": "agents"},
 }
@@ -225,6 +227,11 @@ CELERY_BEAT_SCHEDULE = {
     },
     "carry-on-chat": {"task": "agents_chat.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "carry-on-reading": {"task": "agents_knowledge.sweep", "schedule": 20.0, "options": {"expires": 20}},
+    "close-collaborations": {
+        "task": "agents_collaboration.sweep",
+        "schedule": timedelta(minutes=5),
+        "options": {"expires": 300},
+    },
     "add-missing-vectors": {
         "task": "agents_knowledge.add_missing_vectors",
         "schedule": timedelta(minutes=10),

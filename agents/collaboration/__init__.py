@@ -1,0 +1,1 @@
+"""Specialists who join a call, with the caller's consent."""
