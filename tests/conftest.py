@@ -53,6 +53,7 @@ def _calm(request: pytest.FixtureRequest) -> Iterator[None]:
         providers = request.getfixturevalue("house").providers
         providers.agent.faults.clear()
         providers.network.people.clear()
+        providers.models.faults.clear()
         providers.sandbox.rest.away = 0
 
 

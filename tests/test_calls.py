@@ -9,6 +9,8 @@ import requests
 
 from sandbox.caller import Line
 from sandbox.deepgram.faults import Fault, Kind
+from sandbox.models.account import Fault as ModelFault
+from sandbox.models.account import Kind as ModelKind
 from sandbox.twilio.call import CallFaults
 from sandbox.twilio.signing import sign
 from sandbox.twilio.stream import StreamFaults
@@ -269,3 +271,75 @@ def test_a_recording_is_fetched_sealed_and_playable(house):
     files = list((house.folder / "files").rglob("*.sealed"))
     assert files
     assert all(b"RIFF" not in path.read_bytes() for path in files)
+
+
+# --- specialists who join --------------------------------------------------------------------------------------------
+
+SPECIALIST = "Can I speak to a specialist about sales tax deadlines?"
+
+
+def joined(house, call):
+    """Return what is recorded of the specialists in a call, once its end is."""
+
+    def look():
+        found = house.api("GET", "one.test", f"/calls/{house.stored(call)['id']}/collaborations/")
+        return found if found and all(one["outcome"] for one in found) else None
+
+    return wait_for(look, 30, "the record of the specialists")
+
+
+def test_specialists_join_with_the_callers_consent_and_not_without(house):
+    consents = house.ring(Line(SPECIALIST), Line("Yes please."), Line(BYE), caller_number="+15557101")
+    refuses = house.ring(Line(SPECIALIST), Line("No thanks."), Line(BYE), caller_number="+15557102")
+    silent = house.ring(Line(SPECIALIST), Line(BYE, when="wait", after_s=26), caller_number="+15557103")
+    for call in (consents, refuses, silent):
+        house.finish(call, 120)
+
+    (consented,) = joined(house, consents)
+    assert (consented["outcome"], consented["trigger"], consented["consent_words"]) == ("answered", "caller", "Yes please.")
+    assert consented["agents"][0]["slug"] == "tax-questions"
+    assert consented["output_tokens"] > 0
+    heard = words(house.settled(consents), "assistant")
+    assert any("May I ask them?" in text for text in heard)
+    assert any("One moment" in text for text in heard)
+    assert any(consented["answer"][:40] in text for text in heard)
+    assert not any("My question was" in text for text in words(house.settled(consents), "user"))
+
+    (refused,) = joined(house, refuses)
+    assert (refused["outcome"], refused["consent_words"], refused["agents"]) == ("declined", "No thanks.", [])
+    assert any("let us go on" in text for text in words(house.settled(refuses), "assistant"))
+
+    (unanswered,) = joined(house, silent)
+    assert (unanswered["outcome"], unanswered["agents"]) == ("unanswered", [])
+    for call in (refuses, silent):
+        assert house.settled(call)["ended_reason"] in ("agent-hung-up", "caller-silent")
+
+
+def test_specialists_that_fail_cost_a_sentence(house):
+    house.providers.models.faults.append(ModelFault(ModelKind.STATUS, times=50, status=401))
+    call = house.finish(house.ring(Line(SPECIALIST), Line("Yes please."), Line(OPEN), Line(BYE)))
+
+    (failed,) = joined(house, call)
+    assert failed["outcome"] == "failed"
+    assert failed["agents"][0]["problem"] == "refused-key"
+    stored = house.settled(call)
+    assert any("nobody could help" in text for text in words(stored, "assistant"))
+    assert OPEN_ANSWER in words(stored, "assistant")
+    assert stored["ended_reason"] == "agent-hung-up"
+
+
+def test_a_transfer_that_is_announced(house):
+    """The person hears what it is about; one takes the call, the other does not, and the caller comes back."""
+    house.set_lines("one.test", announces_transfers=True)
+    house.providers.network.people["+15550999"] = "completed"
+    taken = house.finish(house.ring(Line("Give me a person, please.")))
+    house.providers.network.people["+15550999"] = "declines"
+    declined = house.finish(house.ring(Line("Give me a person, please."), Line(OPEN), Line(BYE)))
+    house.set_lines("one.test", announces_transfers=False)
+
+    (briefed,) = [event for event in taken.events if event["kind"] == "briefed"]
+    assert "Give me a person" in briefed["text"]
+    assert house.settled(taken)["ended_reason"] == "transferred"
+    stored = house.settled(declined)
+    assert OPEN_ANSWER in words(stored)
+    assert stored["ended_reason"] == "agent-hung-up"
