@@ -86,6 +86,11 @@ def register_source(source: Source) -> None:
         _sources.append(source)
 
 
+def registered_names() -> frozenset[str]:
+    """Return the names that the product's own tools have."""
+    return frozenset(_registry)
+
+
 def all_tools(surface: Surface | None = None) -> list[Tool]:
     """Return the tools of the product and the entered tenant's own, by name."""
     tools = {tool.name: tool for source in _sources for tool in source(None)} | _registry
@@ -107,10 +112,15 @@ def parse_arguments(tool: Tool, arguments: str) -> dict[str, Any]:
         values = json.loads(arguments or "{}")
     except json.JSONDecodeError as error:
         raise ToolError(f"The arguments are not JSON: {error.msg}.") from None
-    faults = [fault.message for fault in Draft202012Validator(tool.parameters).iter_errors(values)]
-    if faults:
-        raise ToolError("The arguments do not fit: " + "; ".join(faults))
+    check_arguments(tool.parameters, values)
     return dict(values)
+
+
+def check_arguments(parameters: dict[str, Any], values: Any) -> None:
+    """Raises ToolError with every fault."""
+    faults = [fault.message[:300] for fault in Draft202012Validator(parameters).iter_errors(values)]
+    if faults:
+        raise ToolError("The arguments do not fit: " + "; ".join(faults[:10]))
 
 
 async def run_tool(tool: Tool, context: ToolContext, arguments: str) -> ToolOutcome:

@@ -23,6 +23,7 @@ from aiohttp import web
 from sandbox.caller import DEMO, Caller, Line
 from sandbox.deepgram.agent import AgentServer, from_environment
 from sandbox.deepgram.faults import Fault, Kind
+from sandbox.mcp import McpStandIn
 from sandbox.models.account import ModelAccount
 from sandbox.models.anthropic import AnthropicApi
 from sandbox.models.openai import OpenAiApi
@@ -42,6 +43,7 @@ class Sandbox:
     ) -> None:
         self.network = network
         self.models = models
+        self.mcp = McpStandIn()
         self.agent = agent
         self.mail = mail
         self.rest = Rest(network)
@@ -55,6 +57,7 @@ class Sandbox:
         app.add_routes(Outbox(self.mail).routes())
         app.add_routes(OpenAiApi(self.models).routes())
         app.add_routes(AnthropicApi(self.models).routes())
+        app.add_routes(self.mcp.routes())
         app.add_routes(
             [
                 web.get("/v1/agent/converse", self.agent.handle),

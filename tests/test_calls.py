@@ -291,7 +291,7 @@ def joined(house, call):
 def test_specialists_join_with_the_callers_consent_and_not_without(house):
     consents = house.ring(Line(SPECIALIST), Line("Yes please."), Line(BYE), caller_number="+15557101")
     refuses = house.ring(Line(SPECIALIST), Line("No thanks."), Line(BYE), caller_number="+15557102")
-    silent = house.ring(Line(SPECIALIST), Line(BYE, when="wait", after_s=26), caller_number="+15557103")
+    silent = house.ring(Line(SPECIALIST), Line(BYE, when="wait", after_s=22), caller_number="+15557103")
     for call in (consents, refuses, silent):
         house.finish(call, 120)
 

@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("crm.email.urls")),
     path("", include("crm.urls")),
     path("agents/settings/", include("agents.organisation.urls")),
+    path("agents/tools/", include("agents.connected.urls")),
     path("agents/knowledge/", include("agents.knowledge.urls")),
     path("agents/chat/", include("agents.chat.urls")),
     path("agents/", include("agents.urls")),

@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -48,6 +48,7 @@ class Outcome:
     retry_after_s: float | None = None
     content_type: str = ""
     content_length: int | None = None  # as the answer says
+    headers: Mapping[str, str] = field(default_factory=dict)  # by names in lower case
 
     @property
     def is_success(self) -> bool:
@@ -93,6 +94,8 @@ def send(
     lookup: Lookup | None = None,
     tls: ssl.SSLContext | None = None,
     timeout_s: float = TOTAL_TIMEOUT_S,
+    excerpt_length: int = EXCERPT_LENGTH,
+    max_bytes: int = MAX_RESPONSE_BYTES,
 ) -> Outcome:
     """Make one request and return what came of it. Nothing is followed: a redirect is an answer like any other."""
     started = time.monotonic()
@@ -108,10 +111,11 @@ def send(
         return outcome(
             _problem_of(response.status),
             status_code=response.status,
-            excerpt=_excerpt(response),
+            excerpt=_excerpt(response, max_bytes)[:excerpt_length],
             retry_after_s=_retry_after(response),
             content_type=(response.getheader("Content-Type") or "")[:100],
             content_length=_length(response),
+            headers={name.lower(): value for name, value in response.getheaders()},
         )
     except AddressError as error:
         return outcome(error.problem)
@@ -181,13 +185,13 @@ def _problem_with(error: Exception) -> Problem:
     return Problem.CONNECTION if isinstance(error, OSError) else Problem.PROTOCOL
 
 
-def _excerpt(response: http.client.HTTPResponse) -> str:
+def _excerpt(response: http.client.HTTPResponse, max_bytes: int) -> str:
     """The beginning of the answer. The status is what counts: a body that breaks off does not make a failure."""
     try:
-        text = response.read(MAX_RESPONSE_BYTES).decode("utf-8", "replace")
+        text = response.read(max_bytes).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException, ValueError):
         return ""
-    return text.replace("\0", "\ufffd")[:EXCERPT_LENGTH]
+    return text.replace("\0", "\ufffd")
 
 
 def _length(response: http.client.HTTPResponse) -> int | None:

@@ -51,6 +51,7 @@ TENANT_APPS = [
     "crm.imports",
     "crm.email",
     "agents.organisation",
+    "agents.connected",
     "agents.knowledge",
     "agents.chat",
     "agents.collaboration",

@@ -50,7 +50,7 @@ class Receiver:
                     if self.command != "HEAD":
                         self.wfile.write(receiver.answer)
 
-            do_HEAD = do_POST
+            do_HEAD = do_GET = do_PUT = do_PATCH = do_DELETE = do_POST
 
             def log_message(self, *args: Any) -> None:
                 pass

@@ -1,0 +1,1 @@
+"""Tools an organisation connects itself: requests to its own systems, and MCP servers."""
