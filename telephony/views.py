@@ -9,6 +9,7 @@ from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from agents.trials.scenario import ScenarioError
 from telephony import selectors
 from telephony.forms import CallFilterForm, LineForm, SayForm, TestCallForm
 from telephony.models import Call, Line, Recording
@@ -16,6 +17,7 @@ from telephony.services import lines
 from telephony.services.control import NotLiveError, hang_up_call, say_in_call, type_in_call
 from telephony.services.plans import compose_line
 from telephony.services.recordings import read_recording
+from telephony.services.scenarios import scenario_of_call
 from telephony.services.testcalls import TestCallError, start_test_call, stream_parameters
 from telephony.twilio.errors import TelephonyError
 from tenants.access import MemberRequest, manager_required, member_required
@@ -76,6 +78,20 @@ def call_specialists(request: MemberRequest, call_id: UUID) -> HttpResponse:
     """Who is asked during a live call, fetched again while it lasts."""
     call = get_object_or_404(Call, pk=call_id)
     return render(request, "telephony/_specialists.html", {"collaborations": selectors.collaborations_of(call)})
+
+
+@require_POST
+@manager_required
+def call_scenario(request: MemberRequest, call_id: UUID) -> HttpResponse:
+    """Make a scenario of a finished call, to be changed and tried."""
+    call = get_object_or_404(Call.objects.select_related("agent", "line"), pk=call_id)
+    try:
+        scenario = scenario_of_call(call=call, tenant=request.tenant, by=request.user)
+    except ScenarioError as error:
+        messages.error(request, str(error))
+        return redirect(call)
+    messages.success(request, "Say what you expect of the agent, and have it tried.")
+    return redirect("trials:scenario-edit", scenario.pk)
 
 
 @require_POST

@@ -15,6 +15,7 @@ urlpatterns = [
     path("agents/settings/", include("agents.organisation.urls")),
     path("agents/tools/", include("agents.connected.urls")),
     path("agents/knowledge/", include("agents.knowledge.urls")),
+    path("agents/trials/", include("agents.trials.urls")),
     path("agents/chat/", include("agents.chat.urls")),
     path("agents/", include("agents.urls")),
     path("", include("telephony.urls")),

@@ -55,6 +55,7 @@ TENANT_APPS = [
     "agents.knowledge",
     "agents.chat",
     "agents.collaboration",
+    "agents.trials",
     "telephony",
 ]
 INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
@@ -197,6 +198,8 @@ CELERY_TASK_ROUTES = {
     "agents_chat.*": {"queue": "agents"},
     "agents_collaboration.sweep": {"queue": "scheduled"},
     "agents_knowledge.sweep": {"queue": "scheduled"},
+    "agents_trials.sweep": {"queue": "scheduled"},
+    "agents_trials.*": {"queue": "agents"},
     "agents_knowledge.*": {"queue": "agents"},
 }
 CELERY_BEAT_SCHEDULE = {
@@ -228,6 +231,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "carry-on-chat": {"task": "agents_chat.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "carry-on-reading": {"task": "agents_knowledge.sweep", "schedule": 20.0, "options": {"expires": 20}},
+    "carry-on-trials": {"task": "agents_trials.sweep", "schedule": 30.0, "options": {"expires": 30}},
     "close-collaborations": {
         "task": "agents_collaboration.sweep",
         "schedule": timedelta(minutes=5),

@@ -1,0 +1,1 @@
+"""Trying agents before callers do: scenarios, conversations by them, and what came of them."""
