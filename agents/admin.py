@@ -49,7 +49,8 @@ class AgentAdminForm(forms.ModelForm):  # type: ignore[type-arg]
 class VersionInline(admin.TabularInline):  # type: ignore[type-arg]
     model = AgentVersion
     fk_name = "agent"
-    fields = readonly_fields = ["number", "state", "note", "created_by", "created_at", "published_at"]
+    fields = ("number", "state", "note", "created_by", "created_at", "published_at")
+    readonly_fields = fields
     extra = 0
     can_delete = False
     show_change_link = True

@@ -51,7 +51,7 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
         ]
 
     def get_is_own(self, agent: Agent) -> bool:
-        return agent.owner_id == self.context["request"].tenant.pk
+        return bool(agent.owner_id == self.context["request"].tenant.pk)
 
 
 class AgentVersionSerializer(serializers.ModelSerializer[AgentVersion]):
@@ -92,7 +92,7 @@ class AgentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         agent = self.get_object()
         if agent.owner_id != request.tenant.pk:  # type: ignore[attr-defined]
             raise Http404("not the organisation's own")
-        page = self.paginate_queryset(agent.versions.all())
+        page: Any = self.paginate_queryset(agent.versions.all())  # type: ignore[arg-type]
         return self.get_paginated_response(AgentVersionSerializer(page, many=True).data)
 
 
@@ -268,7 +268,7 @@ class ConversationViewSet(
     def messages(self, request: Request, pk: str) -> Response:
         conversation = self.get_object()
         if request.method == "GET":
-            page = self.paginate_queryset(conversation.messages.select_related("agent"))
+            page: Any = self.paginate_queryset(conversation.messages.select_related("agent"))  # type: ignore[arg-type]
             return self.get_paginated_response(ChatMessageSerializer(page, many=True).data)
         new = NewMessageSerializer(data=request.data)
         new.is_valid(raise_exception=True)

@@ -39,7 +39,7 @@ def available_briefs(tenant: Tenant, *, include_telephony_only: bool = False) ->
     """
     try:
         agents = list(Agent.objects.in_use().reachable_by(tenant).select_related("published__agent"))
-        briefs = [agent.published.brief() for agent in agents]
+        briefs = [agent.published.brief() for agent in agents if agent.published is not None]
         domains = _domains(tenant)
     except (DatabaseError, InterfaceError):
         logger.warning("The catalogue of agents could not be read; the free agents of its file stand in.")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from bench import contacts, emails, exports, imports, mailings, media, scale, tenant, transcripts, webhook
+from bench import contacts, emails, exports, imports, knowledge, mailings, media, scale, tenant, transcripts, webhook
 from bench.cpu import REST, TESTED, pin
 from bench.product import ROOT, Product, running_product
 from bench.report import Result, show, write
@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[Product], list[Result]]] = {
     "exports": exports.run,
     "emails": emails.run,
     "mailings": mailings.run,
+    "knowledge": knowledge.run,
 }
 LIMIT_S = 480  # whatever hangs, the run ends and cleans up
 # A million of them are written first, or hundreds of thousands several times.

@@ -186,7 +186,8 @@ class LineSerializer(StrictTypesMixin, serializers.ModelSerializer[Line]):
         tenant = getattr(self.context.get("request"), "tenant", None)
         if tenant is not None:
             mine = [agent.pk for agent in agents_for_lines(tenant)]
-            fields["agent"].queryset = Agent.objects.filter(pk__in=mine)
+            choice: Any = fields["agent"]
+            choice.queryset = Agent.objects.filter(pk__in=mine)
         return fields
 
     class Meta:

@@ -16,4 +16,5 @@ def _renderer() -> MarkdownIt:
 
 
 def render_answer(text: str) -> SafeString:
-    return mark_safe(_renderer().render(text))  # noqa: S308  (escaped by the renderer: html is off)
+    html: str = _renderer().render(text)
+    return mark_safe(html)  # noqa: S308  (escaped by the renderer: html is off)

@@ -44,7 +44,7 @@ async def read(message_id: object, *, after: str = "0-0") -> AsyncGenerator[tupl
     """Yield entries with their ids, None where nothing came for a while. Ends after the entry that says so."""
     client, last = async_client(), after
     while True:
-        answer = await client.xread({_key(message_id): last}, block=BLOCK_MS, count=200)
+        answer: Any = await client.xread({_key(message_id): last}, block=BLOCK_MS, count=200)
         entries = [entry for _, found in (answer or []) for entry in found]
         if not entries:
             yield None

@@ -74,7 +74,8 @@ def search(question: str, *, earlier: Sequence[str] = (), limit: int = 3, vector
     near = dict(vectors.nearest(vector, model=settings.ENV.embeddings_model, limit=CANDIDATES)) if vector else {}
     order = _fuse(hits, near)[:CANDIDATES]
     passages = Passage.objects.select_related("document").in_bulk([passage_id for passage_id, _ in order])
-    found, missed = [], []
+    found: list[Found] = []
+    missed: list[Found] = []
     for passage_id, fused in order:
         passage = passages.get(passage_id)
         if passage is None:

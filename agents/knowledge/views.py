@@ -58,8 +58,8 @@ def document_new(request: MemberRequest, kind: str) -> HttpResponse:
 @manager_required
 def document_detail(request: MemberRequest, document_id: UUID) -> HttpResponse:
     document = get_object_or_404(Document, pk=document_id)
-    context = {"document": document, "passages": document.passages.all()[:PASSAGES_SHOWN]}
-    context["more"] = max(0, document.passages.count() - PASSAGES_SHOWN)
+    more = max(0, document.passages.count() - PASSAGES_SHOWN)
+    context = {"document": document, "passages": document.passages.all()[:PASSAGES_SHOWN], "more": more}
     template = "agents/knowledge/_document.html" if request.htmx else "agents/knowledge/document_detail.html"
     return render(request, template, context)
 

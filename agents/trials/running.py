@@ -70,14 +70,14 @@ async def carry_out(
     except LlmError as error:
         problem = error.code.value
     run.seconds = time.monotonic() - began
-    known = [answer.usage for answer in spent]
-    total = None if not known or None in known else known
+    known = [answer.usage for answer in spent if answer.usage is not None]
+    is_known = bool(known) and len(known) == len(spent)
     return Result(
         run=run,
         checks=check(scenario, run),
         problem=problem,
-        input_tokens=sum(usage.input_tokens for usage in total) if total else None,  # type: ignore[union-attr]
-        output_tokens=sum(usage.output_tokens for usage in total) if total else None,  # type: ignore[union-attr]
+        input_tokens=sum(usage.input_tokens for usage in known) if is_known else None,
+        output_tokens=sum(usage.output_tokens for usage in known) if is_known else None,
     )
 
 

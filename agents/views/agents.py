@@ -183,7 +183,7 @@ def _find_own(request: MemberRequest, slug: str) -> Agent:
 
 
 def _is_own(request: MemberRequest, agent: Agent) -> bool:
-    return agent.owner_id == request.tenant.pk
+    return bool(agent.owner_id == request.tenant.pk)
 
 
 def _record(request: HttpRequest, agent: Agent, what: str) -> None:

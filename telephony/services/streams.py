@@ -37,7 +37,7 @@ def end_stream(*, plan: CallPlan, finish: Finish | None) -> None:
     ours = Call.objects.open().filter(pk=call.pk, stream_count=plan.stream_number)
     ours.update(stream_ended_at=timezone.now())
     if finish is not None:
-        chosen = {"closing_reason": finish.reason or ""}
+        chosen: dict[str, object] = {"closing_reason": finish.reason or ""}
         if finish.step is not None:
             chosen |= {"next_step": finish.step, "next_number": finish.to_number}
             chosen |= {"briefing": finish.note, "transfer_taken_at": None}

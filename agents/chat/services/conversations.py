@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
@@ -92,7 +92,7 @@ def resume_unfinished(*, now: datetime | None = None) -> None:
         ended = Message.objects.filter(pk=message.pk, state=State.ANSWERING, claimed_until=message.claimed_until)
         if ended.update(state=State.FAILED, problem=INTERRUPTED, finished_at=now):
             stream.write(message.pk, "end", state=State.FAILED)
-    lost = Message.objects.filter(state=State.WAITING, created_at__lt=now - timezone.timedelta(seconds=10))
+    lost = Message.objects.filter(state=State.WAITING, created_at__lt=now - timedelta(seconds=10))
     for message in lost[:100]:
         hand_out(message)
 

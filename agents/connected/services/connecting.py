@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -16,6 +16,8 @@ from agents.connected.services.using import send_request
 from agents.tools import registered_names
 from crm.hooks.addresses import AddressError, parse_url, read_networks
 from crm.hooks.sending import Outcome, check_url
+
+Row = TypeVar("Row", HttpTool, McpServer)
 
 LIST_TIME_LIMIT_S = 15.0
 MAX_TOOLS = 50  # of one server
@@ -111,8 +113,8 @@ def _check_address(url: str) -> None:
         raise ConnectError(str(error), field="url") from None
 
 
-def _save(row: Any) -> Any:
-    kind = type(row)
+def _save(row: Row) -> Row:
+    kind: Any = type(row)
     if row.pk is None and kind.objects.count() >= MAX_CONNECTED:
         raise ConnectError(f"There are {MAX_CONNECTED} already. Delete one that nobody needs any more.")
     try:

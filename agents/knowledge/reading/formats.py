@@ -54,7 +54,7 @@ def read_markdown(data: bytes) -> Iterator[Block]:
 
 
 def read_html(data: bytes) -> Iterator[Block]:
-    from lxml import etree, html
+    from lxml import etree, html  # type: ignore[import-untyped]
 
     try:
         tree = html.document_fromstring(_decode(data) or "<p></p>", parser=html.HTMLParser(encoding=None, no_network=True))

@@ -1,0 +1,134 @@
+"""Finding passages: how fast among ten thousand, and how often the right one is among the first three.
+
+The labelled set is ours (bench/data/handbook.yaml). Vectors are those of the stand-in, which hash words and know nothing
+of meaning: hybrid figures show what joining the two orders costs and that it does no harm, not what a real model finds.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cpu import on_a_core_of_its_own
+from bench.product import Product
+from bench.report import Result, percentile
+
+if TYPE_CHECKING:
+    from agents.knowledge.models import Passage
+
+DATA = Path(__file__).resolve().parent / "data" / "handbook.yaml"
+PASSAGES = int(os.environ.get("BENCH_PASSAGES", "10000"))
+ROUNDS = 4
+MODEL = "sandbox-embedding"
+A_DOCUMENT = 500  # passages of the filling
+TARGET_MS = 30.0
+FIRST = 3
+
+
+def run(product: Product) -> list[Result]:
+    import yaml
+
+    data = yaml.safe_load(DATA.read_text())
+    answered = [(question, heading) for question, heading in data["questions"] if heading]
+    unanswerable = [question for question, heading in data["questions"] if not heading]
+    from tenants.context import entered
+    from tenants.services.tenants import create_tenant
+
+    tenant = create_tenant(name="Bench", domain="knowledge.localhost", admin_email="knowledge@bench.localhost")
+    with product.worker_paused(), on_a_core_of_its_own(), entered(tenant):
+        _write(data["passages"])
+        small = [_recall(answered, vectors) for vectors in (False, True)]
+        quiet = sum(not _search(question, False).found for question in unanswerable)
+        begun = time.perf_counter()
+        _fill(data["passages"])
+        filled = (PASSAGES - len(data["passages"])) / (time.perf_counter() - begun)
+        large = [_recall(answered, vectors) for vectors in (False, True)]
+        words, hybrid = (_times([question for question, _ in answered], vectors) for vectors in (False, True))
+    many = f"among {PASSAGES:,} passages"
+    return [
+        Result(
+            "knowledge", f"right one in the first {FIRST}, words", 100 * small[0], "%", note=f"{len(answered)} questions"
+        ),
+        Result("knowledge", f"right one in the first {FIRST}, hybrid", 100 * small[1], "%", note="the stand-in's vectors"),
+        Result("knowledge", "the same, words, in a crowd", 100 * large[0], "%", note=many),
+        Result("knowledge", "the same, hybrid, in a crowd", 100 * large[1], "%", note=many),
+        Result("knowledge", "nothing found where nothing answers", 100 * quiet / len(unanswerable), "%"),
+        Result("knowledge", "passages stored", filled, "a second", note="with vectors"),
+        Result("knowledge", "by words, p50", percentile(words, 0.5), "ms", note=many),
+        Result("knowledge", "by words, p95", percentile(words, 0.95), "ms", TARGET_MS, note="PostgreSQL and our part"),
+        Result("knowledge", "hybrid, p50", percentile(hybrid, 0.5), "ms", note=many),
+        Result("knowledge", "hybrid, p95", percentile(hybrid, 0.95), "ms", TARGET_MS, note="PostgreSQL and our part"),
+    ]
+
+
+def _write(passages: list[list[str]]) -> None:
+    _store("Handbook", [(heading, text) for heading, text in passages])
+
+
+def _fill(passages: list[list[str]]) -> None:
+    """Other passages of the same language: sentences of words that the handbook uses too, and of many it does not."""
+    chance = random.Random(5)
+    used = sorted({word.strip(".,").lower() for _, text in passages for word in text.split()})
+    made = [f"{chance.choice(used)[:4]}{chance.choice('aeiou')}{chance.choice(used)[-4:]}" for _ in range(12_000)]
+    left = PASSAGES - len(passages)
+    while left > 0:
+        count = min(left, A_DOCUMENT)
+        rows = [(f"Chapter {chance.randrange(9999)}", _sentence(chance, used, made)) for _ in range(count)]
+        _store(f"Volume {left}", rows)
+        left -= count
+
+
+def _sentence(chance: random.Random, used: list[str], made: list[str]) -> str:
+    words = [chance.choice(used) if chance.random() < 0.25 else chance.choice(made) for _ in range(60)]
+    return " ".join(words).capitalize() + "."
+
+
+def _store(title: str, rows: list[tuple[str, str]]) -> None:
+    from django.conf import settings
+
+    from agents.knowledge.enums import State
+    from agents.knowledge.models import Document
+    from agents.knowledge.reading.blocks import Block
+    from agents.knowledge.services import indexing
+    from sandbox.models.openai import vector_of
+
+    settings.ENV.embeddings_model = MODEL
+    document = Document.objects.create(title=title, kind="text", state=State.READING)
+    blocks = [Block(text, heading) for heading, text in rows]
+    vectors = [vector_of(f"{title} {heading} {text}") for heading, text in rows]
+    indexing._store(document, blocks, vectors, "")
+
+
+def _search(question: str, vectors: bool) -> Any:
+    from agents.knowledge.search import search
+    from sandbox.models.openai import vector_of
+
+    return search(question, limit=FIRST, vector=vector_of(question) if vectors else None)
+
+
+def _recall(answered: list[tuple[str, str]], vectors: bool) -> float:
+    """Return the share of questions whose passage is among the first."""
+    hits = 0
+    for question, heading in answered:
+        found: list[Passage] = _search(question, vectors).found
+        hits += any(one.heading == heading for one in found)
+    return hits / len(answered)
+
+
+def _times(questions: list[str], vectors: bool) -> list[float]:
+    from agents.knowledge.search import search
+    from sandbox.models.openai import vector_of
+
+    asked = [(question, vector_of(question) if vectors else None) for question in questions]
+    for question, vector in asked[:10]:
+        search(question, limit=FIRST, vector=vector)
+    times = []
+    for _ in range(ROUNDS):
+        for question, vector in asked:
+            begun = time.perf_counter()
+            search(question, limit=FIRST, vector=vector)
+            times.append((time.perf_counter() - begun) * 1000)
+    return times
