@@ -4,7 +4,7 @@ import uuid
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.indexes import GinIndex, GistIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.urls import reverse
@@ -44,6 +44,7 @@ class Document(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     done = models.PositiveIntegerField(default=0)  # passages, while it is being read
     total = models.PositiveIntegerField(null=True)
+    passage_count = models.PositiveIntegerField(default=0)  # of those that can be found now
     vector_model = models.CharField(max_length=80, blank=True)  # what its vectors were made by; empty: it has none
 
     created_by = models.ForeignKey(
@@ -96,7 +97,8 @@ class Word(models.Model):
     word = models.CharField(max_length=40, primary_key=True)
 
     class Meta:
-        indexes = [GinIndex(fields=["word"], name="word_trigrams", opclasses=["gin_trgm_ops"])]
+        # GiST, because it gives the most similar ones in order; GIN would look at all that share a piece.
+        indexes = [GistIndex(fields=["word"], name="word_trigrams", opclasses=["gist_trgm_ops(siglen=512)"])]
 
     def __str__(self) -> str:
         return self.word

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Sum
 
 from agents.knowledge import vectors
 from agents.knowledge.models import Document, Passage
@@ -18,11 +19,17 @@ from agents.knowledge.terms import Term, terms_of, words_of
 
 CANDIDATES = 40
 RANK_CONSTANT = 60  # of the fusion, as in its paper (Cormack et al., 2009)
-MIN_COVERAGE = 0.34  # share of the question's weight that a passage must account for
+MIN_SHARE = 0.4  # of the question's weight, that a passage must account for; words in headings count more
+UNSEEN = 0.5  # what a word that stands nowhere weighs, against one that stands once
 MIN_SIMILARITY = 0.45  # cosine, for a passage that shares hardly a word
 TYPO_SIMILARITY = 0.45
 TYPO_WEIGHT = 0.7
+SHORTEST_TYPO = 3  # letters: shorter words look like too many others
+WELL_ANSWERED = 0.75
+MOST_TYPOS = 4  # of a question; who misspells more is not understood
 HEADING_BONUS = 0.5  # for a word that stands in title or heading
+
+_SHOWN = ("document__title", "heading", "place", "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +72,16 @@ class _Hit:
 
 def search(question: str, *, earlier: Sequence[str] = (), limit: int = 3, vector: Sequence[float] | None = None) -> Search:
     """Look a question up in the entered tenant's active documents. `vector` is the question's, if there is one."""
-    languages = _languages()
+    languages, count = _extent()
     if not languages:
         return Search(question, (), {}, used_vectors=False)
-    terms = terms_of(question, earlier, stop=_stop_words(question, earlier, languages))
-    corrected = _corrections([term.word for term in terms])
-    hits, total = _by_words(terms, corrected, languages)
+    words = list(dict.fromkeys(word for text in (question, *earlier) for word in words_of(text)))
+    queries = _queries({word: (word,) for word in words}, languages)
+    terms = terms_of(question, earlier, stop=frozenset(words) - frozenset(queries))
+    hits, worth, total, corrected = _by_words(terms, queries, languages, count)
     near = dict(vectors.nearest(vector, model=settings.ENV.embeddings_model, limit=CANDIDATES)) if vector else {}
-    order = _fuse(hits, near)[:CANDIDATES]
-    passages = Passage.objects.select_related("document").in_bulk([passage_id for passage_id, _ in order])
+    order = _fuse(hits, near)[: limit * 4]
+    passages = Passage.objects.select_related("document").only(*_SHOWN).in_bulk([passage_id for passage_id, _ in order])
     found: list[Found] = []
     missed: list[Found] = []
     for passage_id, fused in order:
@@ -81,13 +89,14 @@ def search(question: str, *, earlier: Sequence[str] = (), limit: int = 3, vector
         if passage is None:
             continue
         hit = hits.get(passage_id, _Hit(0.0, ()))
-        one = _found(passage, hit, total, near.get(passage_id), fused)
-        good = one.coverage >= MIN_COVERAGE or (one.similarity or 0.0) >= MIN_SIMILARITY
+        covered = sum(worth[word] for word in hit.words) / total if total else 0.0
+        one = _found(passage, hit, covered, near.get(passage_id), fused)
+        good = hit.score >= MIN_SHARE * total > 0 or (one.similarity or 0.0) >= MIN_SIMILARITY
         (found if good else missed).append(one)
     return Search(question, tuple(terms), corrected, bool(near), found[:limit], (missed + found[limit:])[:limit])
 
 
-def _found(passage: Passage, hit: _Hit, total: float, similarity: float | None, fused: float) -> Found:
+def _found(passage: Passage, hit: _Hit, covered: float, similarity: float | None, fused: float) -> Found:
     document = passage.document
     return Found(
         passage_id=passage.pk,
@@ -97,7 +106,7 @@ def _found(passage: Passage, hit: _Hit, total: float, similarity: float | None, 
         place=passage.place,
         text=passage.text,
         score=fused,
-        coverage=min(1.0, hit.score / total) if total else 0.0,
+        coverage=min(1.0, covered),
         similarity=similarity,
         matched=hit.words,
     )
@@ -116,95 +125,120 @@ def _fuse(hits: dict[int, _Hit], near: dict[int, float]) -> list[tuple[int, floa
     return sorted(scores.items(), key=lambda entry: (-entry[1], entry[0]))
 
 
-def _languages() -> list[str]:
-    active = Document.objects.filter(is_active=True, read_revision__gt=0)
-    return sorted(active.order_by().values_list("language", flat=True).distinct())
+def _extent() -> tuple[list[str], int]:
+    """Return the languages of what can be found, and how many passages that is."""
+    active = Document.objects.filter(is_active=True, read_revision__gt=0).order_by()
+    rows = list(active.values_list("language").annotate(count=Sum("passage_count")))
+    return sorted(language for language, _ in rows), sum(count for _, count in rows)
 
 
-def _stop_words(question: str, earlier: Sequence[str], languages: Sequence[str]) -> frozenset[str]:
-    """Return the words that one of the languages in use takes for filling."""
-    words = list(dict.fromkeys(word for text in (question, *earlier) for word in words_of(text)))
+# Words go by their number: what each row carries is a few bytes, and the words of a passage are bits of one integer.
+_SCORED = """
+WITH asked AS MATERIALIZED (
+    SELECT n::int, weight, query::tsquery, in_heading::tsquery
+    FROM unnest(%s::text[], %s::text[], %s::float[]) WITH ORDINALITY AS one(query, in_heading, weight, n)
+), hits AS MATERIALIZED (
+    SELECT asked.n, passage.id,
+           CASE WHEN passage.search @@ asked.in_heading THEN asked.weight * %s ELSE asked.weight END AS weight
+    FROM asked JOIN agents_knowledge_passage passage ON passage.search @@ asked.query
+    JOIN agents_knowledge_document document ON document.id = passage.document_id AND document.is_active
+), rare AS MATERIALIZED (
+    SELECT n, ln(1 + (%s - count(*) + 0.5) / (count(*) + 0.5))::float AS worth FROM hits GROUP BY n
+)
+SELECT hits.id, sum(rare.worth * hits.weight) AS score, bit_or(1 << hits.n), (SELECT json_object_agg(n, worth) FROM rare)
+FROM hits JOIN rare USING (n) GROUP BY hits.id ORDER BY score DESC, hits.id LIMIT %s
+"""
+
+
+def _by_words(
+    terms: Sequence[Term], queries: dict[str, str], languages: Sequence[str], count: int
+) -> tuple[dict[int, _Hit], dict[str, float], float, dict[str, tuple[str, ...]]]:
+    """Return passages with the weight of the words they share, each word's, all words' together, and what was corrected.
+
+    Words are weighed by rarity, as BM25 does; one that stands nowhere weighs like one that stands once.
+    """
+    hits, worth = _score(terms, queries, count)
+    weights, total = _weights(terms, worth, count)
+    # Whoever is answered well without the words that stand nowhere has hardly misspelled them.
+    is_answered = any(hit.score >= WELL_ANSWERED * total for hit in hits.values())
+    corrected = {} if is_answered else _corrections([term.word for term in terms if term.word not in worth])
+    if corrected:
+        queries = {**queries, **_queries(corrected, languages)}
+        fainter = [Term(one.word, one.weight * TYPO_WEIGHT) if one.word in corrected else one for one in terms]
+        hits, worth = _score(fainter, queries, count)
+        weights, total = _weights(terms, worth, count)
+    return hits, weights, total, corrected
+
+
+def _weights(terms: Sequence[Term], worth: dict[str, float], count: int) -> tuple[dict[str, float], float]:
+    """Return what each word weighs, and all of them.
+
+    Words of earlier turns help where they are found; where they are not, they say nothing against a passage.
+    """
+    unseen = UNSEEN * math.log(1 + (count - 0.5) / 1.5) if count > 1 else 1.0
+    counted = [term for term in terms if term.weight >= 1.0 or term.word in worth]
+    weights = {term.word: term.weight * worth.get(term.word, unseen) for term in counted}
+    return weights, sum(weights.values())
+
+
+def _score(terms: Sequence[Term], queries: dict[str, str], count: int) -> tuple[dict[int, _Hit], dict[str, float]]:
+    """Return the best passages, and how rare each word is that was found."""
+    wanted = [term for term in terms if term.word in queries]
+    if not wanted:
+        return {}, {}
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT word FROM unnest(%s::text[]) word, unnest(%s::text[]) config"
-            " GROUP BY word HAVING bool_or(numnode(plainto_tsquery(config::regconfig, word)) = 0)",
-            [words, list(languages)],
+            _SCORED,
+            [
+                [queries[term.word] for term in wanted],
+                [_in_heading(queries[term.word]) for term in wanted],
+                [term.weight for term in wanted],
+                1.0 + HEADING_BONUS,
+                count,
+                CANDIDATES,
+            ],
         )
-        return frozenset(row[0] for row in cursor.fetchall())
+        rows = cursor.fetchall()
+    names = {number: term.word for number, term in enumerate(wanted, start=1)}
+    worth = {names[int(number)]: value for number, value in rows[0][3].items()} if rows else {}
+    hits = {
+        passage_id: _Hit(score, tuple(word for number, word in names.items() if bits >> number & 1))
+        for passage_id, score, bits, _ in rows
+    }
+    return hits, worth
 
 
 def _corrections(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return for words that stand nowhere those that look like them, best first."""
+    """Return for words that were found nowhere those that look like them, best first."""
+    unknown = [word for word in words if len(word) > SHORTEST_TYPO][:MOST_TYPOS]
+    if not unknown:
+        return {}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('pg_trgm.similarity_threshold', %s, false)", [str(TYPO_SIMILARITY)])
         cursor.execute(
-            "SELECT asked, array(SELECT known.word FROM agents_knowledge_word known WHERE known.word %% asked"
-            "  ORDER BY similarity(known.word, asked) DESC, known.word LIMIT 3)"
-            " FROM unnest(%s::text[]) asked"
-            " WHERE length(asked) > 3 AND NOT EXISTS (SELECT FROM agents_knowledge_word WHERE word = asked)",
-            [list(words)],
+            "SELECT asked, array(SELECT near.word FROM ("
+            "   SELECT known.word, known.word <-> asked AS distance FROM agents_knowledge_word known"
+            "   ORDER BY known.word <-> asked LIMIT 3) near WHERE near.distance <= %s ORDER BY near.distance, near.word)"
+            " FROM unnest(%s::text[]) asked",
+            [1 - TYPO_SIMILARITY, unknown],
         )
         return {asked: tuple(known) for asked, known in cursor.fetchall() if known}
 
 
-def _by_words(
-    terms: Sequence[Term], corrected: dict[str, tuple[str, ...]], languages: Sequence[str]
-) -> tuple[dict[int, _Hit], float]:
-    """Return passages with the weight of the words they share, and the weight of all words together."""
-    if not terms:
-        return {}, 0.0
-    queries = _queries(terms, corrected, languages)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM agents_knowledge_passage")
-        count = cursor.fetchone()[0]  # type: ignore[index]
-        cursor.execute(
-            "SELECT asked.word, passage.id, passage.search @@ asked.in_heading::tsquery"
-            " FROM unnest(%s::text[], %s::text[], %s::text[]) AS asked(word, query, in_heading)"
-            " JOIN agents_knowledge_passage passage ON passage.search @@ asked.query::tsquery"
-            " JOIN agents_knowledge_document document ON document.id = passage.document_id AND document.is_active",
-            [list(queries), [query for query, _ in queries.values()], [heading for _, heading in queries.values()]],
-        )
-        rows = cursor.fetchall()
-    return _weigh(terms, corrected, rows, count)
+def _queries(forms: dict[str, tuple[str, ...]], languages: Sequence[str]) -> dict[str, str]:
+    """Return for each word the query that finds it, or what it is taken for, in any of the languages.
 
-
-def _weigh(
-    terms: Sequence[Term], corrected: dict[str, tuple[str, ...]], rows: Sequence[tuple[str, int, bool]], count: int
-) -> tuple[dict[int, _Hit], float]:
-    """Weigh words by rarity, as BM25 does; a word that stands nowhere weighs like one that stands once."""
-    frequency: dict[str, int] = {}
-    for word, _, _ in rows:
-        frequency[word] = frequency.get(word, 0) + 1
-    weights = {
-        term.word: term.weight * math.log(1 + (count - (n := max(frequency.get(term.word, 0), 1)) + 0.5) / (n + 0.5))
-        for term in terms
-    }
-    scores: dict[int, float] = {}
-    shared: dict[int, list[str]] = {}
-    for word, passage_id, in_heading in rows:
-        factor = (TYPO_WEIGHT if word in corrected else 1.0) * (1.0 + (HEADING_BONUS if in_heading else 0.0))
-        scores[passage_id] = scores.get(passage_id, 0.0) + weights[word] * factor
-        shared.setdefault(passage_id, []).append(word)
-    hits = {passage_id: _Hit(score, tuple(shared[passage_id])) for passage_id, score in scores.items()}
-    # Words of earlier turns help where they are found; where they are not, they say nothing against a passage.
-    return hits, sum(weights[term.word] for term in terms if term.weight >= 1.0 or term.word in frequency)
-
-
-def _queries(
-    terms: Sequence[Term], corrected: dict[str, tuple[str, ...]], languages: Sequence[str]
-) -> dict[str, tuple[str, str]]:
-    """Return for each word the query that finds it in any language, and the one that finds it in headings alone."""
-    pairs = [(term.word, form) for term in terms for form in (corrected.get(term.word) or (term.word,))]
+    Words that one of them takes for filling are left out.
+    """
+    pairs = [(word, form) for word, all_forms in forms.items() for form in all_forms]
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT word, string_agg(DISTINCT query, ' | ') FROM ("
             "  SELECT word, plainto_tsquery(config::regconfig, form)::text AS query"
             "  FROM unnest(%s::text[], %s::text[]) AS given(word, form), unnest(%s::text[]) AS config) AS made"
-            " WHERE query <> '' GROUP BY word",
+            " GROUP BY word HAVING bool_and(query <> '')",
             [[word for word, _ in pairs], [form for _, form in pairs], list(languages)],
         )
-        found = cursor.fetchall()
-    return {word: (query, _in_heading(query)) for word, query in found}
+        return dict(cursor.fetchall())
 
 
 def _in_heading(query: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 
 from agents.knowledge import vectors
 from agents.knowledge.models import Document, Passage
@@ -29,4 +29,4 @@ def knowledge_state() -> KnowledgeState:
 
 
 def document_list() -> QuerySet[Document]:
-    return Document.objects.defer("text", "questions").annotate(passage_count=Count("passages")).order_by("title", "pk")  # type: ignore[no-any-return]
+    return Document.objects.defer("text", "questions")

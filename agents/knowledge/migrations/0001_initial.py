@@ -42,6 +42,7 @@ class Migration(migrations.Migration):
                 ('attempts', models.PositiveSmallIntegerField(default=0)),
                 ('done', models.PositiveIntegerField(default=0)),
                 ('total', models.PositiveIntegerField(null=True)),
+                ('passage_count', models.PositiveIntegerField(default=0)),
                 ('vector_model', models.CharField(blank=True, max_length=80)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('changed_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
@@ -58,7 +59,7 @@ class Migration(migrations.Migration):
                 ('word', models.CharField(max_length=40, primary_key=True, serialize=False)),
             ],
             options={
-                'indexes': [django.contrib.postgres.indexes.GinIndex(fields=['word'], name='word_trigrams', opclasses=['gin_trgm_ops'])],
+                'indexes': [django.contrib.postgres.indexes.GistIndex(fields=['word'], name='word_trigrams', opclasses=['gist_trgm_ops(siglen=512)'])],
             },
         ),
         migrations.CreateModel(

@@ -148,7 +148,13 @@ def _store(document: Document, passages: Sequence[Block], found: Sequence[Sequen
     model = settings.ENV.embeddings_model if found else ""
     with transaction.atomic():
         done = {"state": State.READY, "problem": "", "warning": warning, "read_revision": document.revision}
-        done |= {"done": len(passages), "read_at": timezone.now(), "vector_model": model, "attempts": 0}
+        done |= {
+            "done": len(passages),
+            "passage_count": len(passages),
+            "read_at": timezone.now(),
+            "vector_model": model,
+            "attempts": 0,
+        }
         if not _finish(document, **done):
             return
         document.passages.all().delete()
