@@ -63,7 +63,7 @@ def test_an_agent_is_made_ours_changed_published_and_rolled_back(visitor):
     expect(page.locator(".diff__line--new").first).to_contain_text("spring_offer")
     page.go_back()
     page.fill("#id_percent", "25")
-    page.click("text=Set")
+    page.click("main button:text-is('Set')")
     expect(page.locator("header.head")).to_contain_text("Draft on 25 %")
     page.click("main button:text-is('Publish')")
     expect(page.locator("main .code--prose")).to_contain_text("Mention {spring_offer}")
