@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from django.conf import settings
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import connection
 from django.db.models import Sum
 
@@ -72,13 +74,13 @@ class _Hit:
 
 def search(question: str, *, earlier: Sequence[str] = (), limit: int = 3, vector: Sequence[float] | None = None) -> Search:
     """Look a question up in the entered tenant's active documents. `vector` is the question's, if there is one."""
-    languages, count = _extent()
-    if not languages:
+    extent = _extent()
+    if not extent.languages:
         return Search(question, (), {}, used_vectors=False)
     words = list(dict.fromkeys(word for text in (question, *earlier) for word in words_of(text)))
-    queries = _queries({word: (word,) for word in words}, languages)
+    queries = _queries({word: (word,) for word in words}, extent.languages)
     terms = terms_of(question, earlier, stop=frozenset(words) - frozenset(queries))
-    hits, worth, total, corrected = _by_words(terms, queries, languages, count)
+    hits, worth, total, corrected = _by_words(terms, queries, extent)
     near = dict(vectors.nearest(vector, model=settings.ENV.embeddings_model, limit=CANDIDATES)) if vector else {}
     order = _fuse(hits, near)[: limit * 4]
     passages = Passage.objects.select_related("document").only(*_SHOWN).in_bulk([passage_id for passage_id, _ in order])
@@ -125,11 +127,21 @@ def _fuse(hits: dict[int, _Hit], near: dict[int, float]) -> list[tuple[int, floa
     return sorted(scores.items(), key=lambda entry: (-entry[1], entry[0]))
 
 
-def _extent() -> tuple[list[str], int]:
-    """Return the languages of what can be found, and how many passages that is."""
-    active = Document.objects.filter(is_active=True, read_revision__gt=0).order_by()
-    rows = list(active.values_list("language").annotate(count=Sum("passage_count")))
-    return sorted(language for language, _ in rows), sum(count for _, count in rows)
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """What can be found: its languages, how many passages it is, and the documents that are not used."""
+
+    languages: tuple[str, ...]
+    count: int
+    unused: tuple[UUID, ...]
+
+
+def _extent() -> _Extent:
+    read = Document.objects.filter(read_revision__gt=0).order_by()
+    rows = list(read.values_list("language", "is_active").annotate(count=Sum("passage_count"), ids=ArrayAgg("pk")))
+    used = [(language, count) for language, is_active, count, _ in rows if is_active]
+    unused = [pk for _, is_active, _, ids in rows if not is_active for pk in ids]
+    return _Extent(tuple(sorted(language for language, _ in used)), sum(count for _, count in used), tuple(unused))
 
 
 # Words go by their number: what each row carries is a few bytes, and the words of a passage are bits of one integer.
@@ -141,7 +153,7 @@ WITH asked AS MATERIALIZED (
     SELECT asked.n, passage.id,
            CASE WHEN passage.search @@ asked.in_heading THEN asked.weight * %s ELSE asked.weight END AS weight
     FROM asked JOIN agents_knowledge_passage passage ON passage.search @@ asked.query
-    JOIN agents_knowledge_document document ON document.id = passage.document_id AND document.is_active
+    WHERE passage.document_id <> ALL (%s::uuid[])
 ), rare AS MATERIALIZED (
     SELECT n, ln(1 + (%s - count(*) + 0.5) / (count(*) + 0.5))::float AS worth FROM hits GROUP BY n
 )
@@ -151,22 +163,22 @@ FROM hits JOIN rare USING (n) GROUP BY hits.id ORDER BY score DESC, hits.id LIMI
 
 
 def _by_words(
-    terms: Sequence[Term], queries: dict[str, str], languages: Sequence[str], count: int
+    terms: Sequence[Term], queries: dict[str, str], extent: _Extent
 ) -> tuple[dict[int, _Hit], dict[str, float], float, dict[str, tuple[str, ...]]]:
     """Return passages with the weight of the words they share, each word's, all words' together, and what was corrected.
 
     Words are weighed by rarity, as BM25 does; one that stands nowhere weighs like one that stands once.
     """
-    hits, worth = _score(terms, queries, count)
-    weights, total = _weights(terms, worth, count)
+    hits, worth = _score(terms, queries, extent)
+    weights, total = _weights(terms, worth, extent.count)
     # Whoever is answered well without the words that stand nowhere has hardly misspelled them.
     is_answered = any(hit.score >= WELL_ANSWERED * total for hit in hits.values())
     corrected = {} if is_answered else _corrections([term.word for term in terms if term.word not in worth])
     if corrected:
-        queries = {**queries, **_queries(corrected, languages)}
+        queries = {**queries, **_queries(corrected, extent.languages)}
         fainter = [Term(one.word, one.weight * TYPO_WEIGHT) if one.word in corrected else one for one in terms]
-        hits, worth = _score(fainter, queries, count)
-        weights, total = _weights(terms, worth, count)
+        hits, worth = _score(fainter, queries, extent)
+        weights, total = _weights(terms, worth, extent.count)
     return hits, weights, total, corrected
 
 
@@ -181,7 +193,7 @@ def _weights(terms: Sequence[Term], worth: dict[str, float], count: int) -> tupl
     return weights, sum(weights.values())
 
 
-def _score(terms: Sequence[Term], queries: dict[str, str], count: int) -> tuple[dict[int, _Hit], dict[str, float]]:
+def _score(terms: Sequence[Term], queries: dict[str, str], extent: _Extent) -> tuple[dict[int, _Hit], dict[str, float]]:
     """Return the best passages, and how rare each word is that was found."""
     wanted = [term for term in terms if term.word in queries]
     if not wanted:
@@ -194,7 +206,8 @@ def _score(terms: Sequence[Term], queries: dict[str, str], count: int) -> tuple[
                 [_in_heading(queries[term.word]) for term in wanted],
                 [term.weight for term in wanted],
                 1.0 + HEADING_BONUS,
-                count,
+                list(extent.unused),
+                extent.count,
                 CANDIDATES,
             ],
         )
