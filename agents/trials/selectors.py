@@ -80,6 +80,8 @@ def _batch(batch: Any, trials: Iterable[Trial]) -> Batch:
     columns: dict[int | None, Column] = {}
     for trial in trials:
         columns.setdefault(trial.version_number, Column(trial.version_number)).trials.append(trial)
+    for column in columns.values():
+        column.trials.sort(key=lambda trial: trial.repeat)
     ordered = sorted(columns.values(), key=lambda column: -(column.number or 0))
     return Batch(batch, min(trial.created_at for trial in trials), ordered)
 
