@@ -2,6 +2,7 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+ROOMS := agents crm sandbox telephony tenants thanos
 PORT ?= 8000
 export UV_PYTHON_DOWNLOADS := never
 
@@ -14,7 +15,7 @@ install: .venv/.runtime
 
 test: .venv/.dev
 	$(BIN)/python -m tests.browser
-	$(BIN)/python -m pytest -n 3 --ignore tests
+	$(BIN)/python -m pytest -n 3 $(ROOMS)
 	@# Whole installations: each is several processes, and calls are spoken in real time.
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not alone" tests
 	$(BIN)/python -m pytest -m alone tests

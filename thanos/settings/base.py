@@ -62,6 +62,7 @@ INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
 
 TENANT_MODEL = "tenants.Tenant"
 TENANT_DOMAIN_MODEL = "tenants.Domain"
+TENANT_BASE_MIGRATE_COMMAND = "tenants.backend.migrating.Command"
 DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 PUBLIC_SCHEMA_URLCONF = "thanos.urls_public"
 ROOT_URLCONF = "thanos.urls_tenant"
