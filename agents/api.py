@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from uuid import UUID
 
-from django.http import Http404
+from django.http import Http404, HttpResponseBase
+from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter
@@ -18,6 +22,7 @@ from agents.chat import selectors as chat
 from agents.chat.models import Conversation, Message
 from agents.chat.services import conversations
 from agents.chat.services.conversations import ChatError
+from agents.chat.views import stream_response
 from agents.knowledge.enums import Kind
 from agents.knowledge.models import Document
 from agents.knowledge.services import documents
@@ -230,6 +235,13 @@ class NewMessageSerializer(StrictTypesMixin, serializers.Serializer[Any]):
     text = serializers.CharField(max_length=conversations.MAX_CHARACTERS)
 
 
+class WhateverIsAccepted(DefaultContentNegotiation):
+    """For an answer that streams by itself: errors before it are JSON, whatever the client asks for."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
 @extend_schema_view(create=extend_schema(responses={201: ConversationSerializer}))
 class ConversationViewSet(
     mixins.ListModelMixin,
@@ -242,7 +254,7 @@ class ConversationViewSet(
 
     serializer_class = ConversationSerializer
     required_scopes = SCOPES
-    may_conflict = ("messages",)
+    may_conflict = ("messages", "retry")
     queryset = Conversation.objects.none()
 
     def get_queryset(self) -> Any:
@@ -277,6 +289,43 @@ class ConversationViewSet(
         except ChatError as error:
             return Response({"detail": str(error)}, status=status.HTTP_409_CONFLICT)
         return Response(ChatMessageSerializer(answer).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(responses={(200, "text/event-stream"): str})
+    @action(
+        detail=True,
+        url_path=r"messages/(?P<message_id>[0-9a-f-]{36})/stream",
+        renderer_classes=[JSONRenderer],
+        content_negotiation_class=WhateverIsAccepted,
+    )
+    def stream(self, request: Request, pk: str, message_id: str) -> HttpResponseBase:
+        """Server-sent events: `agent`, `text`, `tool`, and `end`; from the beginning, or after `Last-Event-ID`."""
+        message = self._message(message_id)
+        after = request.headers.get("Last-Event-ID", "0-0")
+        return stream_response(cast("Tenant", request.tenant), message.pk, after)  # type: ignore[attr-defined]
+
+    @extend_schema(request=None, responses=ChatMessageSerializer)
+    @action(detail=True, methods=["post"], url_path=r"messages/(?P<message_id>[0-9a-f-]{36})/stop")
+    def stop(self, request: Request, pk: str, message_id: str) -> Response:
+        message = self._message(message_id)
+        conversations.stop_answer(message=message)
+        message.refresh_from_db()
+        return Response(ChatMessageSerializer(message).data)
+
+    @extend_schema(request=None, responses={201: ChatMessageSerializer})
+    @action(detail=True, methods=["post"], url_path=r"messages/(?P<message_id>[0-9a-f-]{36})/retry")
+    def retry(self, request: Request, pk: str, message_id: str) -> Response:
+        try:
+            answer = conversations.retry_answer(message=self._message(message_id))
+        except ChatError as error:
+            return Response({"detail": str(error)}, status=status.HTTP_409_CONFLICT)
+        return Response(ChatMessageSerializer(answer).data, status=status.HTTP_201_CREATED)
+
+    def _message(self, message_id: str) -> Message:
+        try:
+            wanted = UUID(message_id)
+        except ValueError:
+            raise Http404("no such message") from None
+        return get_object_or_404(self.get_object().messages.select_related("conversation", "agent"), pk=wanted)
 
 
 router = DefaultRouter()

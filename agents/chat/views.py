@@ -124,6 +124,11 @@ async def message_stream(request: HttpRequest, conversation_id: UUID, message_id
     if not allowed or not isinstance(tenant, Tenant):
         raise Http404("no such message")
     after = request.headers.get("Last-Event-ID", "0-0")
+    return stream_response(tenant, message_id, after)
+
+
+def stream_response(tenant: Tenant, message_id: UUID, after: str) -> StreamingHttpResponse:
+    """Return the answer's pieces as server-sent events; whether they may be seen is for the caller to have asked."""
     response = StreamingHttpResponse(_events(tenant, message_id, after), content_type="text/event-stream")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"

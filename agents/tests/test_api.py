@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from agents.chat import stream
 from agents.chat.models import Message
 from agents.knowledge.models import Document
 from agents.knowledge.services.indexing import read_and_store
@@ -107,6 +109,31 @@ def test_a_conversation_is_held(api, alice, visit, member, stranger):
     assert api("post", "/conversations/", {"agent": "moderator"}).status_code == 400
     assert api("post", "/conversations/", {}).json()["chosen_by"] == "moderator"
     assert api("delete", path).status_code == 204
+
+
+def test_an_answer_is_followed_stopped_and_asked_for_again(api, alice, owner, visit, stranger):
+    conversation = api("post", "/conversations/", {"agent": "receptionist"}).json()["id"]
+    message = api("post", f"/conversations/{conversation}/messages/", {"text": "Hello"}).json()["id"]
+    path = f"/conversations/{conversation}/messages/{message}/"
+    stream.write(message, "text", text="Good day")
+    stream.write(message, "end", state="done")
+    for accept in ("text/event-stream", "*/*"):
+        answer = visit(owner).get(f"/api/v1{path}stream/", headers={"accept": accept})
+        assert answer["Content-Type"] == "text/event-stream"
+
+        async def collect(following=answer):
+            return [part.decode() async for part in following.streaming_content]
+
+        assert ["Good day" in part for part in async_to_sync(collect)()] == [True, False]
+    assert api("post", f"{path}stop/").json()["state"] == "stopped"
+    again = api("post", f"{path}retry/")
+    assert (again.status_code, again.json()["state"]) == (201, "waiting")
+    other = f"/conversations/{conversation}/messages/{again.json()['id']}/"
+    assert api("post", f"{other}retry/").status_code == 409
+    stranger_client = visit(stranger, host="bob.test")
+    for what, method in (("stream", "get"), ("stop", "post"), ("retry", "post")):
+        assert getattr(stranger_client, method)(f"/api/v1{other}{what}/").status_code == 404
+    assert api("get", f"/conversations/{conversation}/messages/{'0' * 36}/stream/").status_code == 404
 
 
 def test_members_talk_and_do_not_hand_in(visit, member):
