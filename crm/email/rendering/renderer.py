@@ -9,8 +9,11 @@ from typing import Any
 from crm.email.rendering.process import ChildError, UnavailableError, ask
 from crm.email.rendering.sources import PARTS, Source
 
-# CPU time of one call: so much, and so much more for each row. A usual template takes some 0.1 ms for a row.
+# CPU time of one call: so much, more for a long template, which Jinja compiles at 10 to 40 ms for a kilobyte of tags,
+# and more for each row. A usual template takes some 0.1 ms for a row.
 BUDGET_S = 1.5
+BUDGET_PER_KB_S = 0.03
+BUDGET_COMPILING_S = 3.0  # however long it is
 BUDGET_PER_ROW_S = 0.03
 # More go in several calls: between them others have their turn, and the child's memory stays small.
 ROWS_AT_ONCE = 250
@@ -78,7 +81,8 @@ def render_split(*, source: Source, many: Sequence[Mapping[str, Any]]) -> Split:
     rows: list[Row | RenderError] = []
     for start in range(0, max(1, len(many)), ROWS_AT_ONCE):
         piece = [dict(values) for values in many[start : start + ROWS_AT_ONCE]]
-        answer = _ask({"op": "split", **_fields(source), "rows": piece}, BUDGET_S + BUDGET_PER_ROW_S * len(piece))
+        budget_s = _budget_s(source) + BUDGET_PER_ROW_S * len(piece)
+        answer = _ask({"op": "split", **_fields(source), "rows": piece}, budget_s)
         statics = {part: tuple(answer["statics"][part]) for part in PARTS}
         rows += (_row(row) for row in answer["rows"])
     return Split(statics, rows)
@@ -89,12 +93,18 @@ def inspect(source: Source) -> dict[str, Any]:
 
     `{"problems": [[part, line, text]], "uses": [[name, part, line, is_bare]], "markup": [[level, line, text]]}`
     """
-    return _ask({"op": "inspect", **_fields(source)}, BUDGET_S)
+    return _ask({"op": "inspect", **_fields(source)}, _budget_s(source))
 
 
 def text_source(html: str) -> str:
     """Return a template's HTML as text, its Jinja tags kept: what a template's text part could be. Raises RenderError."""
-    return str(_ask({"op": "as_text", **_fields(Source("", html))}, BUDGET_S)["text"])
+    source = Source("", html)
+    return str(_ask({"op": "as_text", **_fields(source)}, _budget_s(source))["text"])
+
+
+def _budget_s(source: Source) -> float:
+    kilobytes = sum(map(len, _fields(source).values())) / 1000
+    return BUDGET_S + min(BUDGET_COMPILING_S, BUDGET_PER_KB_S * kilobytes)
 
 
 def _fields(source: Source) -> dict[str, str]:
