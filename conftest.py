@@ -20,6 +20,7 @@ from sandbox.models.account import ModelAccount
 from sandbox.sendgrid.account import MailAccount
 from sandbox.sendgrid.webhook import Post
 from sandbox.server import Sandbox
+from sandbox.stripe.api import Bank
 from sandbox.twilio.network import Network
 from telephony.models import Line
 from tenants.context import entered
@@ -154,6 +155,7 @@ class SandboxThread:
         self.agent = AgentServer(api_key)
         self.mail = MailAccount("SG.sandbox", public_base_url=public_base_url)
         self.models = ModelAccount("sk-sandbox")
+        self.bank = Bank("sk_test_sandbox", "whsec_sandbox")
         self.loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -169,7 +171,7 @@ class SandboxThread:
 
         asyncio.set_event_loop(self.loop)
         self.sandbox = Sandbox(
-            self.network, self.agent, self.mail, self.models, Path(environment().state_dir) / "demo-calls"
+            self.network, self.agent, self.mail, self.models, self.bank, Path(environment().state_dir) / "demo-calls"
         )
         self.runner = web.AppRunner(self.sandbox.application(), access_log=None, shutdown_timeout=0.2)
         self.loop.run_until_complete(self.runner.setup())
@@ -177,6 +179,7 @@ class SandboxThread:
         self.loop.run_until_complete(self.site.start())
         self.port = self.runner.addresses[0][1]
         self.network.api_url = self.url
+        self.bank.base_url = self.bank.own.base_url = self.url
         self._ready.set()
         self.loop.run_forever()
 
@@ -211,6 +214,7 @@ class SandboxThread:
     def stop(self) -> None:
         self.do(self.network.close(), 10)
         self.do(self.mail.close(), 10)
+        self.do(self.bank.close(), 10)
         self.do(self.runner.cleanup(), 10)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
@@ -231,6 +235,9 @@ def providers(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbo
         "sendgrid_api_key": running.mail.api_key,
         "sendgrid_api_url": running.url,
         "sendgrid_webhook_public_key": [running.mail.public_key],
+        "stripe_secret_key": running.bank.own.key,
+        "stripe_api_url": running.url,
+        "stripe_webhook_secret": [running.bank.own.hooks.secret],
     }
     # By the same hand as the tests' own changes: undone in the opposite order, nothing stays behind.
     for name, value in pointed.items():

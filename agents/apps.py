@@ -6,4 +6,4 @@ class AgentsConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
-        from agents import contact_tools, receivers  # noqa: F401
+        from agents import contact_tools, figures, receivers  # noqa: F401

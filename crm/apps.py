@@ -6,4 +6,4 @@ class CrmConfig(AppConfig):
     verbose_name = "Contacts"
 
     def ready(self) -> None:
-        from crm import receivers  # noqa: F401
+        from crm import figures, receivers  # noqa: F401

@@ -9,7 +9,11 @@ from typing import Any
 from django.core.files.storage import default_storage
 from django.dispatch import receiver
 
+from billing.models import BudgetAlert
+from billing.signals import budget_reached
 from crm import tallies
+from crm.hooks.enums import Event
+from crm.hooks.services.emitting import emit
 from crm.models import Attachment
 from crm.services.attachments import read_attachment
 from crm.services.setup import create_defaults
@@ -21,6 +25,20 @@ from tenants.signals import tenant_created, tenant_deleted, tenant_exporting
 def prepare(tenant: Tenant, **_: Any) -> None:
     tallies.install()
     create_defaults()
+
+
+@receiver(budget_reached)
+def tell_budget(alert: BudgetAlert, **_: Any) -> None:
+    data = {
+        "level": alert.get_level_display().lower(),
+        "period": alert.period,
+        "begins": alert.begins,
+        "call": alert.subject or None,
+        "spent": str(alert.spent),
+        "limit": str(alert.limit),
+        "currency": alert.currency,
+    }
+    emit(event=Event.BUDGET_REACHED, data=data, key=f"budget:{alert.pk}")
 
 
 @receiver(tenant_exporting)

@@ -31,6 +31,8 @@ from sandbox.sendgrid.account import MailAccount
 from sandbox.sendgrid.api import Api
 from sandbox.sendgrid.orders import Orders
 from sandbox.sendgrid.outbox import Outbox
+from sandbox.stripe.api import Bank, StripeApi
+from sandbox.stripe.pages import Pages
 from sandbox.twilio.call import CallFaults
 from sandbox.twilio.network import Network
 from sandbox.twilio.rest import Rest
@@ -39,10 +41,17 @@ from sandbox.twilio.stream import StreamFaults
 
 class Sandbox:
     def __init__(
-        self, network: Network, agent: AgentServer, mail: MailAccount, models: ModelAccount, recordings_dir: Path
+        self,
+        network: Network,
+        agent: AgentServer,
+        mail: MailAccount,
+        models: ModelAccount,
+        bank: Bank,
+        recordings_dir: Path,
     ) -> None:
         self.network = network
         self.models = models
+        self.bank = bank
         self.mcp = McpStandIn()
         self.agent = agent
         self.mail = mail
@@ -57,6 +66,8 @@ class Sandbox:
         app.add_routes(Outbox(self.mail).routes())
         app.add_routes(OpenAiApi(self.models).routes())
         app.add_routes(AnthropicApi(self.models).routes())
+        app.add_routes(StripeApi(self.bank).routes())
+        app.add_routes(Pages(self.bank).routes())
         app.add_routes(self.mcp.routes())
         app.add_routes(
             [
@@ -127,7 +138,14 @@ def build() -> Sandbox:
     )
     mail.inbound_url = os.environ.get("SANDBOX_MAIL_INBOUND_URL", "")
     models = ModelAccount(os.environ.get("SANDBOX_MODELS_KEY", ""))
-    return Sandbox(network, from_environment(), mail, models, Path(os.environ["STATE_DIR"]) / "demo-calls")
+    public = os.environ["PUBLIC_BASE_URL"].rstrip("/")
+    bank = Bank(
+        os.environ.get("STRIPE_SECRET_KEY", ""),
+        os.environ.get("STRIPE_WEBHOOK_SECRET", ""),
+        url=f"{public}/api/webhooks/stripe",
+        base_url=os.environ.get("SANDBOX_URL", ""),
+    )
+    return Sandbox(network, from_environment(), mail, models, bank, Path(os.environ["STATE_DIR"]) / "demo-calls")
 
 
 async def serve(listening: socket.socket) -> None:
@@ -141,6 +159,7 @@ async def serve(listening: socket.socket) -> None:
     await stopping.wait()
     await sandbox.network.close()
     await sandbox.mail.close()
+    await sandbox.bank.close()
     await runner.cleanup()
 
 

@@ -6,4 +6,4 @@ class TelephonyConfig(AppConfig):
     verbose_name = "Telephony"
 
     def ready(self) -> None:
-        from telephony import outcomes, receivers, tools  # noqa: F401
+        from telephony import figures, outcomes, receivers, tools  # noqa: F401

@@ -27,6 +27,7 @@ from enum import Enum, auto
 from typing import Any
 
 from agents.tools import AfterTurn
+from billing.enums import Level
 from telephony.audio import SAMPLE_RATE_HZ
 from telephony.dtmf import Keypad
 from telephony.effects import (
@@ -65,6 +66,7 @@ from telephony.engines.base import (
 )
 from telephony.enums import EndedReason, EventKind, NextStep
 from telephony.plan import CallPlan
+from telephony.spending import Spending, Stage
 from telephony.twilio import messages
 from telephony.twilio.messages import MediaWriter
 
@@ -152,7 +154,8 @@ class Bridge:
         self._cut_off_mid_turn = False
         # specialists who join
         self.floor_is_held = False  # somebody else's turn: silence is as it should be
-        self._instructions_note = ""
+        self._notes: dict[str, str] = {}  # added to the prompt, by whoever wrote them
+        self._spending = Spending(plan.spending, started_at=self._started_at) if plan.spending else None
 
     # --- audio: one call a frame ---------------------------------------------------------------------------------
 
@@ -380,8 +383,13 @@ class Bridge:
             # Whether anybody takes the call is known once the carrier has rung them: no reason yet.
             self._begin_closing(NextStep.TRANSFER, None, now, to_number=after_turn.to_number, note=after_turn.note)
         else:
-            self._begin_closing(NextStep.HANG_UP, EndedReason.AGENT_HUNG_UP, now)
+            self._begin_closing(NextStep.HANG_UP, self._reason_to_end(), now)
         return effects
+
+    def _reason_to_end(self) -> EndedReason:
+        """An agent that was told to come to an end did not choose to."""
+        told = self._spending is not None and self._spending.stage >= Stage.WINDING_DOWN
+        return EndedReason.BUDGET_REACHED if told else EndedReason.AGENT_HUNG_UP
 
     # --- people who intervene ------------------------------------------------------------------------------------
 
@@ -406,14 +414,14 @@ class Bridge:
 
     @property
     def instructions(self) -> str:
-        """What the agent reads now: its prompt, and the note that was added to it."""
-        return "\n\n".join(filter(None, [self.plan.engine.prompt, self._instructions_note]))
+        """What the agent reads now: its prompt, and the notes that were added to it."""
+        return "\n\n".join(filter(None, [self.plan.engine.prompt, *self._notes.values()]))
 
-    def instruct(self, note: str) -> list[Effect]:
-        """Put a note into the agent's instructions, in place of the one before; an empty one takes it out."""
-        if note == self._instructions_note:
+    def instruct(self, note: str, *, about: str = "specialists") -> list[Effect]:
+        """Put a note into the agent's instructions, in place of the one before about the same; "" takes it out."""
+        if note == self._notes.get(about, ""):
             return []
-        self._instructions_note = note
+        self._notes[about] = note
         return [ReplacePrompt(self.instructions)]
 
     def announce(self, text: str, behavior: Behavior, now: float) -> list[Effect]:
@@ -423,6 +431,32 @@ class Bridge:
     def prompt_turn(self, text: str, now: float) -> list[Effect]:
         """Have the agent speak, as if the caller had said something."""
         return [self._inject_user(text, now)] if self.phase is Phase.TALKING else []
+
+    # --- money ---------------------------------------------------------------------------------------------------
+
+    def budgets_stand_at(self, level: Level, now: float) -> list[Effect]:
+        """Take the news of how far the organisation's budgets are used up."""
+        if self._spending is None or self._closing is not None or self.phase is not Phase.TALKING:
+            return []
+        self._spending.told(level)
+        return self._on_spending(now)
+
+    def _on_spending(self, now: float) -> list[Effect]:
+        assert self._spending is not None
+        stage, plan = self._spending.advance(now), self._spending.plan
+        if stage is None:
+            return []
+        noted = self._event(EventKind.BUDGET, {"stage": stage.name.lower()})
+        if stage is Stage.WARNED:
+            return [noted, *self.instruct(plan.warning_note, about="money")]
+        if stage is Stage.WINDING_DOWN:
+            told = self.instruct(plan.wind_down_note, about="money")
+            # Whoever is speaking is let finish: the agent reads the note before its next sentence.
+            is_quiet = self._user_speaking_since is None and not self.is_playing and self._agent_owes_since is None
+            return [noted, *told, *(self.prompt_turn(plan.wind_down_note, now) if is_quiet else [])]
+        effects = self._say(plan.goodbye, "interrupt", now)
+        self._begin_closing(NextStep.HANG_UP, EndedReason.BUDGET_REACHED, now)
+        return [noted, *effects]
 
     def hang_up(self, now: float) -> list[Effect]:
         self.phase = Phase.CLOSED
@@ -463,6 +497,8 @@ class Bridge:
             if self._connecting_since is not None:
                 alarms.append((self._connecting_since + limits.max_dead_air_s, self._on_unreachable))
             return alarms
+        if self._spending is not None:
+            alarms.append((self._spending.next_at(), self._on_spending))
         if self._keypad.deadline is not None:
             alarms.append((self._keypad.deadline, self._on_digits))
         if self._refused is not None:
@@ -539,8 +575,8 @@ class Bridge:
 
     def _on_length_warning(self, now: float) -> list[Effect]:
         self._warned_of_length = True
-        prompt = f"{self.instructions}\n\n{self.plan.texts.length_warning_note}"
-        return [self._event(EventKind.LENGTH_WARNING), ReplacePrompt(prompt)]
+        told = self.instruct(self.plan.texts.length_warning_note, about="length")
+        return [self._event(EventKind.LENGTH_WARNING), *told]
 
     def _on_length_limit(self, now: float) -> list[Effect]:
         effects = self._say(self.plan.texts.length_goodbye, "interrupt", now)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any
 
 from channels.layers import get_channel_layer
 from django.db import DatabaseError, InterfaceError
 from redis.exceptions import RedisError
 
+from agents.llm.metering import charged_to
 from telephony.conversation import Conversation
 from telephony.ending import end_tasks
 from telephony.models.calls import control_group
@@ -73,7 +75,8 @@ async def media_stream(scope: dict[str, Any], receive: Receive, send: Send) -> N
         logger.exception("A media socket could not be admitted.")
         await outbox.close(INTERNAL_ERROR)
         return
-    await _carry(tenant, plan, start, receive, outbox, scope.get("extensions", {}).get(DIRECT_EXTENSION))
+    with charged_to(plan.purpose) if plan.purpose is not None else nullcontext():
+        await _carry(tenant, plan, start, receive, outbox, scope.get("extensions", {}).get(DIRECT_EXTENSION))
 
 
 def _signature_is_acceptable(scope: dict[str, Any]) -> bool:

@@ -15,7 +15,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
+from channels.db import database_sync_to_async
+from django.db import DatabaseError, InterfaceError
+
 from agents.tools import ToolContext, ToolError, as_text, run_tool
+from billing.enums import Level
 from telephony import effects as fx
 from telephony.bridge import Bridge, Phase
 from telephony.collaborating import Collaborator
@@ -25,15 +29,19 @@ from telephony.engines.registry import make_engine
 from telephony.enums import EventKind
 from telephony.outbox import Outbox
 from telephony.plan import CallPlan, Joining
+from telephony.services.spending import look_at_budget
+from telephony.spending import SpendingPlan
 from telephony.transcripts.entries import event_entry, latency_entry, message_entry
 from telephony.transcripts.journal import Journal
 from telephony.twilio import messages
+from tenants.context import NoTenantError, find_tenant, in_tenant
 
 logger = logging.getLogger("telephony")
 
 HELD_FRAMES = 250  # caller audio kept while no engine listens: five seconds, the oldest goes first
 READY_TIMEOUT_S = 5.0
 RECONNECT_PAUSE_S = 0.2
+BUDGET_EVERY_S = 10.0
 
 now = time.monotonic
 
@@ -58,6 +66,8 @@ class Conversation:
         self._collaborator = self._join(plan.joining) if plan.joining is not None else None
         self._note(EventKind.STREAM_STARTED, {"stream_sid": start.stream_sid, "stream": plan.stream_number})
         self._spawn(self._keep_time())
+        if plan.spending is not None and plan.spending.watches:
+            self._spawn(self._watch_budget(plan.spending))
         self._open_engine(plan.engine)
 
     # --- audio ---------------------------------------------------------------------------------------------------
@@ -238,6 +248,29 @@ class Conversation:
                 self._apply(self.bridge.on_time(now()))
                 if self._collaborator is not None:
                     self._collaborator.on_time()
+
+    async def _watch_budget(self, spending: SpendingPlan) -> None:
+        """Ask now and then how far the budgets are used up; while nobody can say, the call goes on."""
+        began = now() - self.plan.elapsed_s
+        while True:
+            await asyncio.sleep(BUDGET_EVERY_S)
+            try:
+                level = await self._ask_budget(spending, now() - began)
+            except (DatabaseError, InterfaceError, NoTenantError) as error:
+                logger.warning("A budget could not be looked at.", extra={"why": type(error).__name__})
+                continue
+            self._apply(self.bridge.budgets_stand_at(level, now()))
+
+    async def _ask_budget(self, spending: SpendingPlan, seconds: float) -> Level:
+        tenant = await database_sync_to_async(find_tenant, thread_sensitive=False)(self.plan.schema)
+        return await in_tenant(
+            tenant,
+            look_at_budget,
+            tenant=tenant,
+            call_sid=self.plan.call_sid,
+            minute=spending.minute,
+            seconds=seconds,
+        )
 
     def _deadline(self) -> float:
         ours = self.bridge.deadline()

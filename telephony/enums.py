@@ -53,6 +53,8 @@ class EndedReason(TextChoices):
     TENANT_BUSY = "tenant-busy", "Organisation's call limit reached"
     LINE_INACTIVE = "line-inactive", "Line switched off"
     TENANT_INACTIVE = "tenant-inactive", "Organisation switched off"
+    BUDGET_REACHED = "budget-reached", "Budget used up"
+    NOT_SUBSCRIBED = "not-subscribed", "No valid subscription"
     INSTALLATION_BUSY = "installation-busy", "Installation's call limit reached"
     PROVIDER_FAILED = "provider-failed", "Voice provider failed"
     PROVIDER_MISSING = "provider-missing", "Voice provider not configured"
@@ -83,6 +85,8 @@ FAULTS: dict[EndedReason, Fault] = {
     EndedReason.TENANT_BUSY: Fault.ORGANISATION,
     EndedReason.LINE_INACTIVE: Fault.ORGANISATION,
     EndedReason.TENANT_INACTIVE: Fault.ORGANISATION,
+    EndedReason.BUDGET_REACHED: Fault.ORGANISATION,
+    EndedReason.NOT_SUBSCRIBED: Fault.ORGANISATION,
     EndedReason.INSTALLATION_BUSY: Fault.PLATFORM,
     EndedReason.PROVIDER_FAILED: Fault.VOICE_PROVIDER,
     EndedReason.PROVIDER_MISSING: Fault.PLATFORM,
@@ -104,6 +108,14 @@ class NextStep(TextChoices):
     HANG_UP = "hang-up", "Hang up"
     TRANSFER = "transfer", "Transfer"
     FALL_BACK = "fall-back", "Fallback number or voicemail"
+
+
+class OverBudget(TextChoices):
+    """What a caller meets when the organisation's budget is used up."""
+
+    MESSAGE = "message", "Say the sentence and hang up"
+    VOICEMAIL = "voicemail", "Say the sentence and take a message"
+    TRANSFER = "transfer", "Ring the fallback number"
 
 
 class EngineName(TextChoices):
@@ -160,6 +172,7 @@ class EventKind(TextChoices):
     SILENCE_PROMPT = "silence-prompt", "Asked whether the caller is there"
     WATCHDOG = "watchdog", "No answer from the agent in time"
     LENGTH_WARNING = "length-warning", "Call length warning"
+    BUDGET = "budget", "Budget"
     WARNING = "warning", "Warning"
     ERROR = "error", "Error"
     TOOL_CALL = "tool-call", "Tool called"

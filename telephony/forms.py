@@ -115,6 +115,10 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
                     "voicemail_text",
                     "summary_prompt",
                     "briefing_text",
+                    "over_budget_text",
+                    "budget_warning_note",
+                    "budget_wind_down_note",
+                    "budget_goodbye_text",
                 )
             },
         }
@@ -170,6 +174,24 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
             "Notes to the agent",
             "Told to the agent, never to the caller.",
             ("length_warning_note", "transfer_failed_note", "dtmf_note", "summary_prompt"),
+        ),
+        (
+            "Money",
+            "What callers meet when the budget is used up, and who gets a dearer or a cheaper voice.",
+            (
+                "over_budget_action",
+                "over_budget_text",
+                "budget_warning_note",
+                "budget_wind_down_note",
+                "budget_wind_down_s",
+                "budget_goodbye_text",
+                "premium_from_score",
+                "premium_model",
+                "premium_voice",
+                "economy_below_percent",
+                "economy_model",
+                "economy_voice",
+            ),
         ),
         (
             "Recording",

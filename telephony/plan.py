@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from agents.collaboration.rules import Rules
 from agents.collaboration.working import Specialists
+from agents.llm.metering import Purpose
 from agents.tools import Tool
 from telephony.engines.base import EngineConfig
+from telephony.spending import SpendingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class CallPlan:
     record: bool
     is_browser: bool
     own_number: str = ""  # the number that was called
+    purpose: Purpose | None = None  # what language models are asked for in this call
+    spending: SpendingPlan | None = None  # None: nothing is limited
     is_told: bool = False  # the caller has just heard why they are back, so no apology is due
 
     @property

@@ -11,7 +11,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from agents.llm.base import LlmError
-from telephony.services import callers, finishing, recordings, seats, summaries
+from telephony.services import callers, finishing, metering, recordings, seats, summaries
 from telephony.transcripts.batch import write_pending
 from telephony.twilio.errors import TelephonyError
 from telephony.workers import calls_held
@@ -33,6 +33,12 @@ def write_transcripts() -> None:
 @shared_task(name="telephony.log_call")  # type: ignore[untyped-decorator]
 def log_call(*, call_id: str) -> None:
     callers.log_call(call_id=call_id)
+
+
+@shared_task(name="telephony.meter_call")  # type: ignore[untyped-decorator]
+def meter_call(*, call_id: str) -> None:
+    write_pending()  # when its streams began and ended may still be on the way
+    metering.meter_call(call_id=call_id)
 
 
 @shared_task(bind=True, name="telephony.write_summary", max_retries=4)  # type: ignore[untyped-decorator]
@@ -70,6 +76,8 @@ def sweep_open_calls() -> None:
             finishing.reconcile_call(call=call)
         for call_id in callers.unlogged_calls():
             callers.log_call(call_id=call_id)
+        for call_id in metering.unmetered_calls():
+            metering.meter_call(call_id=call_id)
         seats.reconcile_seats(schema=tenant.schema_name)
 
     for_each_tenant(sweep)

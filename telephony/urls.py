@@ -10,6 +10,7 @@ urlpatterns = [
     path("calls/<uuid:call_id>/", views.call_detail, name="call-detail"),
     path("calls/<uuid:call_id>/status/", views.call_status, name="call-status"),
     path("calls/<uuid:call_id>/specialists/", views.call_specialists, name="call-specialists"),
+    path("calls/<uuid:call_id>/costs/", views.call_costs, name="call-costs"),
     path("calls/<uuid:call_id>/scenario/", views.call_scenario, name="call-scenario"),
     path("calls/<uuid:call_id>/hang-up/", views.call_hang_up, name="call-hang-up"),
     path("calls/<uuid:call_id>/say/", views.call_say, name="call-say"),

@@ -15,6 +15,7 @@ from telephony.forms import CallFilterForm, LineForm, SayForm, TestCallForm
 from telephony.models import Call, Line, Recording
 from telephony.services import lines
 from telephony.services.control import NotLiveError, hang_up_call, say_in_call, type_in_call
+from telephony.services.metering import call_cost
 from telephony.services.plans import compose_line
 from telephony.services.recordings import read_recording
 from telephony.services.scenarios import scenario_of_call
@@ -60,8 +61,17 @@ def call_detail(request: MemberRequest, call_id: UUID) -> HttpResponse:
         "collaborations": selectors.collaborations_of(call),
         "recordings": call.recordings.select_related("call__line"),
         "say_form": SayForm(),
+        "cost": call_cost(call, request.tenant),
     }
     return render(request, "telephony/call_detail.html", context)
+
+
+@require_GET
+@manager_required
+def call_costs(request: MemberRequest, call_id: UUID) -> HttpResponse:
+    """What a live call has cost by now, fetched again while it lasts."""
+    call = get_object_or_404(Call, pk=call_id)
+    return render(request, "telephony/_call_cost.html", {"call": call, "cost": call_cost(call, request.tenant)})
 
 
 @require_GET

@@ -46,3 +46,16 @@ def manager_required(view: Callable[..., HttpResponseBase]) -> View:
         return view(request, *args, **kwargs)
 
     return checked
+
+
+def owner_required(view: Callable[..., HttpResponseBase]) -> View:
+    """What costs the organisation money for good: owners alone; everybody else gets 403."""
+
+    @wraps(view)
+    @member_required
+    def checked(request: MemberRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.membership.is_owner:
+            raise PermissionDenied("Only owners can do this.")
+        return view(request, *args, **kwargs)
+
+    return checked

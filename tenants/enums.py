@@ -45,6 +45,9 @@ class AuditAction(TextChoices):
     AGENT_CHANGED = "agent-changed", "Agent changed"
     KNOWLEDGE_CHANGED = "knowledge-changed", "Knowledge changed"
     TOOL_CHANGED = "tool-changed", "Tool of agents changed"
+    BUDGET_CHANGED = "budget-changed", "Budget changed"
+    SUBSCRIPTION_CHANGED = "subscription-changed", "Subscription changed"
+    PAYMENTS_CHANGED = "payments-changed", "Payments of contacts changed"
     FILE_DOWNLOADED = "file-downloaded", "File downloaded"
 
 
@@ -67,6 +70,8 @@ class Scope(TextChoices):
     EMAIL_WRITE = "email:write", "Change templates, send e-mail, change the suppression list"
     AGENTS_READ = "agents:read", "Read agents, documents and conversations"
     AGENTS_WRITE = "agents:write", "Talk to agents, change agents and documents"
+    BILLING_READ = "billing:read", "Read costs, budgets and invoices"
+    BILLING_WRITE = "billing:write", "Change budgets"
     SETTINGS_READ = "settings:read", "Read custom fields, statuses and views"
     SETTINGS_WRITE = "settings:write", "Change custom fields, statuses and views"
 

@@ -88,7 +88,11 @@ class Environment(BaseSettings):
     smtp_from_name: str = "Thanotopolis"
     stripe_secret_key: str = ""
     stripe_api_url: str = ""
-    stripe_webhook_secret: str = ""
+    # Several secrets, comma-separated, while one takes the place of another.
+    stripe_webhook_secret: Annotated[list[str], NoDecode] = []
+    stripe_api_version: str = "2026-10-28.endive"
+    billing_currency: str = Field("USD", pattern=r"^[A-Z]{3}$")  # of uses that no rate has given one
+    drift_threshold_percent: int = Field(2, ge=0)  # by how much a provider's figure may differ from the ledger's
     google_client_id: str = ""
     google_client_secret: str = ""
     google_api_url: str = ""
@@ -109,6 +113,7 @@ class Environment(BaseSettings):
         "sandboxed_providers",
         "webhook_allowed_networks",
         "sendgrid_webhook_public_key",
+        "stripe_webhook_secret",
         mode="before",
     )
     @classmethod

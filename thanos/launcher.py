@@ -46,6 +46,9 @@ SHARED_VARIABLES = (
     "SENDGRID_WEBHOOK_PUBLIC_KEY",
     "INBOUND_EMAIL_HOST",
     "SMTP_FROM_EMAIL",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_API_URL",
+    "STRIPE_WEBHOOK_SECRET",
     "SANDBOXED_PROVIDERS",
     "SANDBOX_URL",
 )
@@ -171,6 +174,10 @@ class Launcher:
             if env.deepgram_agent_url == defaults["deepgram_agent_url"].default:
                 variables["DEEPGRAM_AGENT_URL"] = "ws" + url.removeprefix("http")
                 played.append("deepgram")
+        if not env.stripe_secret_key and not env.stripe_api_url:
+            variables |= {"STRIPE_SECRET_KEY": f"sk_test_{secret}", "STRIPE_API_URL": url}
+            variables["STRIPE_WEBHOOK_SECRET"] = f"whsec_{secret[:32]}"
+            played.append("stripe")
         if self._plays_mail(env, variables, key=f"SG.{secret}", url=url):
             played.append("sendgrid")
         # The stand-in agent thinks with a configured model; it reads no .env file of its own.

@@ -4,6 +4,7 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
+from billing.webhooks import urlpatterns as billing_webhooks
 from telephony.webhooks import urlpatterns as webhooks
 from thanos import views
 
@@ -12,6 +13,7 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 
 urlpatterns = [
     *webhooks,
+    *billing_webhooks,
     path("", include("crm.email.urls_public")),
     path("", include("thanos.urls_shared")),
     path("", views.public_home, name="home"),

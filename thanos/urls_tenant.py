@@ -18,6 +18,7 @@ urlpatterns = [
     path("agents/trials/", include("agents.trials.urls")),
     path("agents/chat/", include("agents.chat.urls")),
     path("agents/", include("agents.urls")),
+    path("billing/", include("billing.urls")),
     path("", include("telephony.urls")),
     path("settings/webhooks/", include("crm.hooks.urls")),
     path("style/", views.style_page, name="style"),

@@ -9,9 +9,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
-from agents.llm.base import Collected, Completion, ErrorCode, LanguageModel, LlmError, ModelEvent, ModelRequest
+from agents.llm.base import Collected, Completion, ErrorCode, Finished, LanguageModel, LlmError, ModelEvent, ModelRequest
 from agents.llm.breaker import Breaker
 from agents.llm.closing import close_clients
+from agents.llm.metering import meter, written_at_the_end
 from agents.llm.registry import breaker_of, make_model
 from thanos.redis import close_async_client
 
@@ -45,6 +46,8 @@ async def stream(
             async with aclosing(_until(ends_at, model.stream(request))) as events:
                 async for event in events:
                     has_begun = True
+                    if isinstance(event, Finished):
+                        await meter(provider, request.model, event.usage)
                     yield event
         except LlmError as error:
             await breaker.failed(error.code, mark=uuid.uuid4().hex)
@@ -76,7 +79,8 @@ def complete_now(provider: str, request: ModelRequest) -> Completion:
             await close_clients()
             await close_async_client()
 
-    return asyncio.run(run())
+    with written_at_the_end():
+        return asyncio.run(run())
 
 
 async def _until(ends_at: float, events: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[ModelEvent, None]:

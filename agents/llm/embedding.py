@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from django.conf import settings
 
-from agents.llm.base import ErrorCode, LlmError
+from agents.llm.base import ErrorCode, LlmError, Usage
 from agents.llm.closing import close_clients, keep_client
+from agents.llm.metering import meter, written_at_the_end
 from agents.llm.openai import translated
 from agents.llm.registry import is_configured
 
@@ -43,6 +44,8 @@ async def embed(texts: Sequence[str], *, deadline_s: float = 30.0) -> list[list[
         raise LlmError(ErrorCode.TOO_SLOW, retryable=True) from None
     except openai.OpenAIError as error:
         raise translated(error) from None
+    usage = getattr(answer, "usage", None)
+    await meter("openai", env.embeddings_model, Usage(usage.prompt_tokens, 0) if usage else None)
     found = [list(entry.embedding) for entry in sorted(answer.data, key=lambda entry: entry.index)]
     if len(found) != len(texts) or not all(found):
         raise LlmError(ErrorCode.BROKEN_ANSWER, retryable=True)
@@ -58,4 +61,5 @@ def embed_now(texts: Sequence[str], *, deadline_s: float = 30.0) -> list[list[fl
         finally:
             await close_clients()
 
-    return asyncio.run(run())
+    with written_at_the_end():
+        return asyncio.run(run())

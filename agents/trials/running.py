@@ -12,9 +12,11 @@ from agents.briefs import Brief
 from agents.dialogue import Answer, Conversation, ask_agent
 from agents.llm import asking
 from agents.llm.base import LlmError, ModelRequest, Turn
+from agents.llm.metering import Purpose, charged_to
 from agents.llm.registry import choose_model
 from agents.tools import AfterTurn, Tool, ToolContext, ToolOutcome
 from agents.trials.scenario import Checked, Run, Scenario, Use, check
+from billing.enums import Kind
 
 REAL = ("search_knowledge",)
 DEADLINE_S = 60.0
@@ -43,6 +45,13 @@ async def carry_out(
     scenario: Scenario, *, brief: Brief, instructions: str, tools: dict[str, Tool], context: ToolContext
 ) -> Result:
     """Hold the conversation and check it."""
+    with charged_to(Purpose(Kind.TRIAL, context.call_id[:64], context.schema)):
+        return await _carry_out(scenario, brief, instructions, tools, context)
+
+
+async def _carry_out(
+    scenario: Scenario, brief: Brief, instructions: str, tools: dict[str, Tool], context: ToolContext
+) -> Result:
     run = Run(answers=[scenario.greeting] if scenario.greeting else [])
     caller_is_done = False
     turns: list[Turn] = [Turn("assistant", scenario.greeting)] if scenario.greeting else []

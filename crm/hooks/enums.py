@@ -17,6 +17,7 @@ class Event(TextChoices):
     EMAIL_BOUNCED = "email.bounced", "E-mail bounced"
     EMAIL_UNSUBSCRIBED = "email.unsubscribed", "Recipient unsubscribed"
     EMAIL_REPLIED = "email.replied", "Recipient replied"
+    BUDGET_REACHED = "budget.reached", "Budget reached a level"
     IMPORT_FINISHED = "import.finished", "Import finished"
     TEST = "webhook.test", "Test"  # sent by the button on the page; nobody subscribes to it
 

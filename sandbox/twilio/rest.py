@@ -188,5 +188,8 @@ class Rest:
         form = {key: str(value) for key, value in (await request.post()).items()}
         sid = "SM" + uuid.uuid4().hex
         self.network.sent_messages.append({"sid": sid, **form})
-        body = {"sid": sid, "status": "queued", "to": form.get("To"), "from": form.get("From"), "body": form.get("Body")}
+        text = form.get("Body", "")
+        segments = 1 if len(text) <= 160 else -(-len(text) // 153)
+        body = {"sid": sid, "status": "queued", "to": form.get("To"), "from": form.get("From"), "body": text}
+        body |= {"num_segments": str(segments), "price": None, "price_unit": "USD"}
         return web.json_response(body, status=201)

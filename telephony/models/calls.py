@@ -99,6 +99,11 @@ class Call(models.Model):
     contact = models.ForeignKey("crm.Contact", models.SET_NULL, null=True, related_name="calls")
     logged_at = models.DateTimeField(null=True)  # when it was put on the contact's timeline
 
+    # Which tier of voice and model it was given, and why; and when its cost was written to the ledger.
+    tier = models.CharField(max_length=10, blank=True)
+    tier_reason = models.CharField(max_length=120, blank=True)
+    metered_at = models.DateTimeField(null=True)
+
     summary = EncryptedTextField(blank=True)
     summary_status = models.CharField(max_length=16, choices=SummaryStatus, blank=True)
     summary_tried_at = models.DateTimeField(null=True)
@@ -118,6 +123,9 @@ class Call(models.Model):
                 fields=["ended_at"],
                 condition=models.Q(logged_at=None, ended_at__isnull=False) & ~models.Q(direction=Direction.BROWSER),
                 name="call_unlogged",
+            ),
+            models.Index(
+                fields=["ended_at"], condition=models.Q(metered_at=None, ended_at__isnull=False), name="call_unmetered"
             ),
         ]
 

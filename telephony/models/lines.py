@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from agents.organisation.models import check_variables
 from agents.tools import all_tools
-from telephony.enums import EngineName
+from telephony.enums import EngineName, OverBudget
 from telephony.hours import check_hours
 from tenants.models import E164
 
@@ -91,6 +91,28 @@ class Line(models.Model):
     voicemail = models.BooleanField(default=True, help_text="Take a message when neither agent nor person can.")
     voicemail_text = models.TextField()
     voicemail_max_s = models.PositiveIntegerField(validators=[MinValueValidator(5), MaxValueValidator(600)])
+
+    # money: what happens when the organisation's budget is used up, before a call and during one
+    over_budget_action = models.CharField(
+        "when the budget is used up", max_length=10, choices=OverBudget, default=OverBudget.MESSAGE
+    )
+    over_budget_text = models.TextField()
+    budget_warning_note = models.TextField(help_text="Told to the agent when a call nears its limit.")
+    budget_wind_down_note = models.TextField(help_text="Told to the agent when the limit is reached.")
+    budget_wind_down_s = models.PositiveIntegerField(
+        "time to come to an end", default=30, validators=[MinValueValidator(5), MaxValueValidator(600)]
+    )
+    budget_goodbye_text = models.TextField(help_text="Said at once when the time to come to an end is over.")
+    premium_from_score = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MaxValueValidator(100)], help_text="Lead score. Empty: never."
+    )
+    premium_model = models.CharField(max_length=80, blank=True)
+    premium_voice = models.CharField(max_length=80, blank=True)
+    economy_below_percent = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MaxValueValidator(100)], help_text="Of the budget that is left. Empty: never."
+    )
+    economy_model = models.CharField(max_length=80, blank=True)
+    economy_voice = models.CharField(max_length=80, blank=True)
 
     # recording
     record_calls = models.BooleanField(default=False)

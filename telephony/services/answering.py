@@ -16,13 +16,14 @@ from django.utils import timezone
 from agents.models import AgentVersion
 from agents.selectors import version_for
 from telephony.engines.registry import choose_engine, is_configured
-from telephony.enums import CallStatus, Direction, EndedReason, EventKind, NextStep
+from telephony.enums import CallStatus, Direction, EndedReason, EventKind, NextStep, OverBudget
 from telephony.hours import is_open
 from telephony.models import Call, Line
 from telephony.services.entries import note
 from telephony.services.plans import fill
 from telephony.services.routing import remember_route
 from telephony.services.seats import Seat, free_seat, take_seat
+from telephony.services.spending import JOINED, access_for, calls_at_once, reserve_for
 from telephony.services.tokens import PARAMETER, issue_token
 from telephony.services.urls import stream_url, webhook_url
 from telephony.twilio import twiml
@@ -49,7 +50,7 @@ class IncomingCall:
 
 def find_number(number: str) -> PhoneNumber | None:
     with in_public():
-        return PhoneNumber.objects.select_related("tenant").filter(number=number).first()
+        return PhoneNumber.objects.select_related("tenant", *JOINED).filter(number=number).first()
 
 
 def platform_speech(key: Spoken) -> Speech | None:
@@ -90,13 +91,19 @@ def _answer_on(line: Line, tenant: Tenant, incoming: IncomingCall, now: datetime
         return _refuse(call, line, tenant, EndedReason.LINE_INACTIVE, line.unavailable_text)
     if not is_open(line.hours, line.time_zone, now):
         return _refuse(call, line, tenant, EndedReason.OUTSIDE_HOURS, line.closed_text)
-    seat = take_seat(schema=tenant.schema_name, call_sid=call.call_sid, tenant_limit=tenant.max_concurrent_calls)
+    if not access_for(tenant, now).is_open:
+        _note_refusal(call, EndedReason.NOT_SUBSCRIBED)
+        return twiml.say_and_hang_up(platform_speech(Spoken.INACTIVE_TENANT))
+    seat = take_seat(schema=tenant.schema_name, call_sid=call.call_sid, tenant_limit=calls_at_once(tenant))
     if seat is Seat.TENANT_FULL:
         return _refuse(call, line, tenant, EndedReason.TENANT_BUSY, line.busy_text)
     if seat is Seat.INSTALLATION_FULL:
         return _refuse(call, line, tenant, EndedReason.INSTALLATION_BUSY, line.busy_text)
     if not is_configured(call.engine):
         return _without_agent(call, tenant)
+    if not reserve_for(call=call, tenant=tenant, now=now).admitted:
+        free_seat(schema=tenant.schema_name, call_sid=call.call_sid)
+        return _over_budget(call, line, tenant)
     token = issue_token(call, tenant.schema_name)
     try:
         is_new = Call.objects.insert_new(call)
@@ -104,7 +111,7 @@ def _answer_on(line: Line, tenant: Tenant, incoming: IncomingCall, now: datetime
         free_seat(schema=tenant.schema_name, call_sid=call.call_sid)
         raise
     if not is_new:
-        return _answer_again(incoming, tenant)
+        return _answer_again(incoming.call_sid, tenant)
     remember_route(call_sid=call.call_sid, schema=tenant.schema_name)
     note(call, EventKind.ADMITTED, {"line": line.name})
     return stream_twiml(call, token)
@@ -154,21 +161,34 @@ def _note_refusal(call: Call, reason: EndedReason) -> None:
         note(call, EventKind.REFUSED, {"reason": str(reason)})
 
 
+def _over_budget(call: Call, line: Line, tenant: Tenant) -> str:
+    """Nothing may be spent any more: a sentence, or on to a person or to voicemail."""
+    if Call.objects.filter(call_sid=call.call_sid).exists():  # admitted before the budget was used up
+        return _answer_again(call.call_sid, tenant)
+    if line.over_budget_action == OverBudget.MESSAGE:
+        return _refuse(call, line, tenant, EndedReason.BUDGET_REACHED, line.over_budget_text)
+    return _fall_back(call, tenant, EndedReason.BUDGET_REACHED)
+
+
 def _without_agent(call: Call, tenant: Tenant) -> str:
     """No voice provider is configured: on to a person or to voicemail, by way of the usual question."""
+    return _fall_back(call, tenant, EndedReason.PROVIDER_MISSING)
+
+
+def _fall_back(call: Call, tenant: Tenant, reason: EndedReason) -> str:
     call.next_step = NextStep.FALL_BACK
-    call.closing_reason = EndedReason.PROVIDER_MISSING
+    call.closing_reason = reason
     if Call.objects.insert_new(call):
         remember_route(call_sid=call.call_sid, schema=tenant.schema_name)
-        note(call, EventKind.ERROR, {"code": "PROVIDER_MISSING"})
+        note(call, EventKind.ERROR, {"code": reason.name})
     return twiml.wait_and_ask_again(url=webhook_url("call-continue"), seconds=0)
 
 
-def _answer_again(incoming: IncomingCall, tenant: Tenant) -> str:
+def _answer_again(call_sid: str, tenant: Tenant) -> str:
     """The request came before: repeated, replayed, or later than the news of the call's end.
 
     A call whose stream has not begun gets a new token, which voids the first one."""
-    call = Call.objects.get(call_sid=incoming.call_sid)
+    call = Call.objects.get(call_sid=call_sid)
     if not call.is_open:
         free_seat(schema=tenant.schema_name, call_sid=call.call_sid)
         return twiml.say_and_hang_up()

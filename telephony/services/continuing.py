@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from telephony.engines.registry import is_configured
-from telephony.enums import EndedReason, EventKind, NextStep
+from telephony.enums import EndedReason, EventKind, NextStep, OverBudget
 from telephony.models import Call
 from telephony.services.answering import line_speech, stream_twiml
 from telephony.services.entries import note
@@ -24,7 +24,7 @@ def continue_call(*, call: Call, tenant: Tenant, form: Mapping[str, str]) -> str
     if not call.is_open:
         return twiml.say_and_hang_up()
     if "DialCallStatus" in form:
-        return _after_dial(call, tenant, form["DialCallStatus"])
+        return _after_dial(call, tenant, form["DialCallStatus"], form.get("DialCallDuration", ""))
     if "RecordingUrl" in form or "RecordingSid" in form:
         return _hang_up(call, EndedReason.VOICEMAIL)
     match call.next_step:
@@ -64,12 +64,15 @@ def _dial(call: Call, number: str, before: Speech | None) -> str:
     )
 
 
-def _after_dial(call: Call, tenant: Tenant, outcome: str) -> str:
+def _after_dial(call: Call, tenant: Tenant, outcome: str, length: str) -> str:
     line = call.line
     is_announced = line is not None and line.announces_transfers and call.next_step == NextStep.TRANSFER
     # Somebody who picks up and does not take the call has answered, as far as the carrier is concerned.
     was_taken = outcome in REACHED and (not is_announced or call.transfer_taken_at is not None)
-    note(call, EventKind.TRANSFER, {"outcome": outcome, **({"taken": was_taken} if is_announced else {})})
+    detail: dict[str, object] = {"outcome": outcome, **({"taken": was_taken} if is_announced else {})}
+    if length.isdigit():
+        detail["duration_s"] = int(length)  # the carrier charges for this leg, too
+    note(call, EventKind.TRANSFER, detail)
     if was_taken:
         return _hang_up(call, EndedReason.TRANSFERRED)
     if line is None:
@@ -85,7 +88,10 @@ def fall_back(call: Call, tenant: Tenant) -> str:
     line = call.line
     if line is None:
         return _hang_up(call, EndedReason.PLATFORM_ERROR)
-    sorry = line_speech(line, tenant, line.unavailable_text)
+    is_over_budget = call.closing_reason == EndedReason.BUDGET_REACHED
+    sorry = line_speech(line, tenant, line.over_budget_text if is_over_budget else line.unavailable_text)
+    if is_over_budget and line.over_budget_action == OverBudget.VOICEMAIL:
+        return _take_message(call, tenant, sorry, None)
     if line.fallback_number:
         return _dial(call, line.fallback_number, sorry)
     return _take_message(call, tenant, sorry, None)

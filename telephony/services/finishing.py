@@ -78,9 +78,9 @@ def finish_call(
             transaction.on_commit(lambda: _after_end(tenant, call, reason))
         elif is_measured:
             # The carrier's length replaces one we had to guess, or that of a call that was final from the start.
-            Call.objects.filter(pk=call.pk, duration_is_measured=False).update(
-                duration_s=duration_s, duration_is_measured=True
-            )
+            guessed = Call.objects.filter(pk=call.pk, duration_is_measured=False)
+            if guessed.update(duration_s=duration_s, duration_is_measured=True):
+                transaction.on_commit(lambda: _meter(call))
     return bool(claimed)
 
 
@@ -91,6 +91,12 @@ def _after_end(tenant: Tenant, call: Call, reason: EndedReason) -> None:
         _tell_everybody(call, reason)
 
 
+def _meter(call: Call) -> None:
+    from telephony.tasks import meter_call
+
+    publish(meter_call, call_id=str(call.pk))
+
+
 def _tell_everybody(call: Call, reason: EndedReason) -> None:
     from telephony.tasks import log_call, write_summary
 
@@ -99,6 +105,7 @@ def _tell_everybody(call: Call, reason: EndedReason) -> None:
     tell_call(call, {"type": "call.ended"})
     tell_watchers(call, {"type": "call.status"})
     publish(log_call, call_id=str(call.pk))
+    _meter(call)
     if call.summary_status == SummaryStatus.PENDING:
         publish(write_summary, call_id=str(call.pk), countdown=3)
 

@@ -17,11 +17,15 @@ from agents.models import AgentVersion
 from agents.organisation.models import agent_settings
 from agents.selectors import available_briefs
 from agents.tools import Tool, ToolContext, tools_named
+from billing.tiers import Tier
 from telephony.engines.base import EngineConfig, ToolSpec, Utterance
 from telephony.enums import Direction
 from telephony.models import Call, Line
 from telephony.plan import CallPlan, Joining, Limits, Texts
 from telephony.services.callers import recognise_caller
+from telephony.services.purposes import purpose_of
+from telephony.services.spending import plan_spending, take_tier
+from telephony.spending import SpendingPlan
 from telephony.transcripts.history import said_so_far
 from tenants.models import Tenant
 
@@ -48,26 +52,33 @@ class Composition:
     temperature: float
 
 
-def compose_line(*, line: Line, tenant: Tenant, version: AgentVersion | None) -> Composition:
+def compose_line(*, line: Line, tenant: Tenant, version: AgentVersion | None, tier: Tier = Tier.STANDARD) -> Composition:
     """Return a line's agent as it answers. Must run inside the tenant.
 
     The agent's version comes first, what the line adds after it. A model that the line names wins over the version's,
-    and brings the line's temperature; a voice that the line names does the same.
+    and brings the line's temperature; a voice that the line names does the same. A tier's own model and voice win over
+    all of them.
     """
     env = settings.ENV
     brief = version.brief() if version is not None else None
     values = values_for(tenant, None, {**line.variables, "agent_name": line.agent_name})
     names = brief.allowed(line.tools) if brief is not None else line.tools
-    model = line.think_model or (brief.model if brief else "") or env.voice_agent_thinking_model
+    tier_model, tier_voice = _of_tier(line, tier)
+    model = tier_model or line.think_model or (brief.model if brief else "") or env.voice_agent_thinking_model
     return Composition(
         prompt=compose([brief.prompt if brief else "", line.prompt], values),
         greeting=compose([line.greeting], values).text,
         tools=tools_named(names, "call"),
-        voice=line.voice or (brief.voice if brief else "") or env.voice_agent_speaking_model,
+        voice=tier_voice or line.voice or (brief.voice if brief else "") or env.voice_agent_speaking_model,
         think_provider=_think_provider(line, brief),
         think_model=model,
         temperature=_temperature(line, brief),
     )
+
+
+def _of_tier(line: Line, tier: Tier) -> tuple[str, str]:
+    of = {Tier.PREMIUM: (line.premium_model, line.premium_voice), Tier.ECONOMY: (line.economy_model, line.economy_voice)}
+    return of.get(tier, ("", ""))
 
 
 def _think_provider(line: Line, brief: Brief | None) -> str:
@@ -91,7 +102,8 @@ def plan_call(*, call: Call, tenant: Tenant) -> CallPlan:
     history = said_so_far(call) if call.stream_count > 1 else ()
     known = recognise_caller(call=call)
     version = _version(call)
-    composed = compose_line(line=line, tenant=tenant, version=version)
+    tier = take_tier(call=call, line=line, tenant=tenant)
+    composed = compose_line(line=line, tenant=tenant, version=version, tier=tier)
     joining = plan_joining(call=call, tenant=tenant, version=version) if CONSULT in composed.tools else None
     if joining is None:  # an agent that cannot bring in anybody must not offer to
         composed = replace(composed, tools={name: tool for name, tool in composed.tools.items() if name != CONSULT})
@@ -113,7 +125,23 @@ def plan_call(*, call: Call, tenant: Tenant) -> CallPlan:
         elapsed_s=(timezone.now() - (call.answered_at or timezone.now())).total_seconds(),
         record=line.record_calls and call.direction != Direction.BROWSER,
         is_browser=call.direction == Direction.BROWSER,
+        purpose=purpose_of(call),
+        spending=_spending(call, line, tenant),
         is_told=bool(note),
+    )
+
+
+def _spending(call: Call, line: Line, tenant: Tenant) -> SpendingPlan | None:
+    def filled(text: str) -> str:
+        return fill(text, line=line, organisation=tenant.name)
+
+    return plan_spending(
+        call=call,
+        line=line,
+        tenant=tenant,
+        note=filled(line.budget_warning_note),
+        wind_down=filled(line.budget_wind_down_note),
+        goodbye=filled(line.budget_goodbye_text),
     )
 
 

@@ -10,9 +10,11 @@ from django.utils import timezone
 
 from agents.llm.asking import complete_now
 from agents.llm.base import ErrorCode, LlmError, ModelRequest, Turn
+from agents.llm.metering import charged_to
 from agents.llm.registry import is_configured
 from telephony.enums import Role, SummaryStatus
 from telephony.models import Call
+from telephony.services.purposes import purpose_of
 
 PROVIDER = "openai"
 DEADLINE_S = 30.0
@@ -33,7 +35,9 @@ def summarise_call(*, call_id: str) -> None:
     if not is_configured(PROVIDER) or call.line is None:
         return _store(call, SummaryStatus.NOT_CONFIGURED)
     transcript = "\n".join(f"{message.get_role_display()}: {message.text}" for message in said)
-    _store(call, SummaryStatus.DONE, _ask_model(call.line.summary_prompt, transcript[-MAX_CHARACTERS:]))
+    with charged_to(purpose_of(call)):
+        text = _ask_model(call.line.summary_prompt, transcript[-MAX_CHARACTERS:])
+    _store(call, SummaryStatus.DONE, text)
 
 
 def give_up_summary(*, call_id: str) -> None:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from decimal import Decimal
 
+from django.utils import timezone
+
+from billing.enums import Kind, Leg, Source, Unit
+from billing.services.ledger import record_usage
+from billing.usage import Usage
 from crm.enums import InteractionKind
 from crm.services.calls import contact_for_caller
 from crm.services.interactions import add_interaction
+from telephony.costing import CARRIER
 from telephony.enums import Direction, EventKind, TextState
 from telephony.models import Call, TextMessage
 from telephony.services.carrier import carrier
 from telephony.services.entries import note
+from telephony.twilio.client import SentText
 from telephony.twilio.errors import TelephonyError
+from telephony.twilio.segments import segments_of
+from tenants.context import current_tenant
 
 
 class TextingError(ValueError):
@@ -51,8 +61,29 @@ def _send(message: TextMessage, from_number: str, to_number: str) -> None:
     """Raises TextingError. A carrier that said no can be asked again; one that said nothing may have sent it."""
     same = TextMessage.objects.filter(pk=message.pk)
     try:
-        sid = carrier().send_sms(from_number=from_number, to_number=to_number, text=message.text)
+        sent = carrier().send_sms(from_number=from_number, to_number=to_number, text=message.text)
     except TelephonyError as error:
         same.update(state=TextState.UNCERTAIN if error.status is None and error.retryable else TextState.REFUSED)
         raise TextingError("The message could not be sent. Offer to read it out instead.") from error
-    same.update(state=TextState.SENT, message_sid=sid)
+    same.update(state=TextState.SENT, message_sid=sent.sid)
+    _meter(message, sent)
+
+
+def _meter(message: TextMessage, sent: SentText) -> None:
+    call = message.call
+    usage = Usage(
+        key=f"text:{message.pk}",
+        provider=CARRIER,
+        item="sms-outbound",
+        unit=Unit.SEGMENT,
+        quantity=Decimal(sent.segments or segments_of(message.text)),
+        leg=Leg.MESSAGING,
+        source=Source.CARRIER if sent.segments else Source.COUNTED,
+        at=timezone.now(),
+        kind=Kind.CALL,
+        subject=str(call.pk),
+        line_id=call.line_id,
+        agent_id=call.agent_id,
+        contact_id=call.contact_id,
+    )
+    record_usage(tenant=current_tenant(), usages=[usage])

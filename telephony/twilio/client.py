@@ -38,6 +38,14 @@ class CarrierCall:
 
 
 @dataclass(frozen=True, slots=True)
+class SentText:
+    """`segments` is None where the carrier does not say."""
+
+    sid: str
+    segments: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class OwnedNumber:
     sid: str
     number: str
@@ -79,10 +87,11 @@ class TwilioClient:
         """Make the carrier ask `url` for new instructions now; a running media stream ends."""
         self._do(lambda: self._client.calls(call_sid).update(url=url, method="POST"))
 
-    def send_sms(self, *, from_number: str, to_number: str, text: str) -> str:
-        """Send a text message; return its SID."""
+    def send_sms(self, *, from_number: str, to_number: str, text: str) -> SentText:
+        """Send a text message; return its SID, and in how many pieces the carrier sends it."""
         message = self._do(lambda: self._client.messages.create(from_=from_number, to=to_number, body=text))
-        return str(message.sid)
+        segments = str(message.num_segments or "")
+        return SentText(str(message.sid), int(segments) if segments.isdigit() else None)
 
     def start_recording(self, call_sid: str, *, status_url: str) -> str:
         """Record both sides on two channels; return the recording's SID."""

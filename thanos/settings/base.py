@@ -25,6 +25,7 @@ SHARED_APPS = [
     "tenants",
     "thanos",
     "django_tenants",
+    "billing",
     "agents",
     # Content types, permissions, the admin and sessions live in the public schema only: Django caches content type
     # ids per process, which per-tenant tables would turn into wrong ids.
@@ -96,10 +97,12 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "thanos.context.installation",
                 "crm.context.tasks_due",
+                "billing.context.money",
             ],
             "builtins": [
                 "thanos.templatetags.ui",
                 "crm.templatetags.contacts",
+                "billing.templatetags.money",
                 "django.contrib.humanize.templatetags.humanize",
             ],
         },
@@ -180,6 +183,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
+    "billing.sweep_*": {"queue": "scheduled"},
+    "billing.report_use": {"queue": "bulk"},
+    "billing.compare_use": {"queue": "bulk"},
+    "billing.compact_tallies": {"queue": "scheduled"},
     "telephony.write_transcripts": {"queue": "transcripts"},
     "telephony.sweep_*": {"queue": "scheduled"},
     "crm.sweep_*": {"queue": "scheduled"},
@@ -206,6 +213,16 @@ CELERY_TASK_ROUTES = {
 CELERY_BEAT_SCHEDULE = {
     "write-transcripts": {"task": "telephony.write_transcripts", "schedule": 1.0, "options": {"expires": 5}},
     "reconcile-calls": {"task": "telephony.sweep_open_calls", "schedule": 10.0, "options": {"expires": 30}},
+    "apply-payments": {"task": "billing.apply_events", "schedule": 15.0, "options": {"expires": 15}},
+    "report-use": {"task": "billing.report_use", "schedule": 60.0, "options": {"expires": 60}},
+    "compare-use": {
+        "task": "billing.compare_use",
+        "schedule": crontab(hour="4", minute="10"),
+        "options": {"expires": 3600},
+    },
+    "watch-budgets": {"task": "billing.sweep_budgets", "schedule": 60.0, "options": {"expires": 60}},
+    "measure-storage": {"task": "billing.sweep_storage", "schedule": timedelta(hours=1), "options": {"expires": 3600}},
+    "fold-tallies": {"task": "billing.compact_tallies", "schedule": timedelta(minutes=5), "options": {"expires": 300}},
     "finish-summaries": {"task": "telephony.sweep_summaries", "schedule": 60.0, "options": {"expires": 60}},
     "deliver-webhooks": {"task": "crm_hooks.sweep_due", "schedule": 20.0, "options": {"expires": 20}},
     "expire-webhooks": {"task": "crm_hooks.sweep_expired", "schedule": timedelta(hours=1), "options": {"expires": 3600}},
@@ -395,6 +412,7 @@ LOGGING = {
         "uvicorn": {"level": "WARNING"},
         "uvicorn.access": {"level": "WARNING"},
         "twilio": {"level": "WARNING"},
+        "stripe": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},
         "openai": {"level": "WARNING"},

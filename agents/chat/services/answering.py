@@ -19,9 +19,11 @@ from agents.dialogue import Conversation as Dialogue
 from agents.instructions import instructions_for, values_for
 from agents.llm.base import LlmError, Turn
 from agents.llm.closing import close_clients
+from agents.llm.metering import Purpose, charged_to
 from agents.moderating import choose_agents
 from agents.tools import ToolContext, tools_named
 from agents.tools import all_tools as every_tool
+from billing.enums import Kind
 from tenants.context import current_tenant, in_tenant
 from tenants.models import Tenant
 from thanos.redis import close_async_client
@@ -50,7 +52,8 @@ def claim(message_id: str) -> Message | None:
 
 async def _write_and_close(message: Message, tenant: Tenant) -> None:
     try:
-        await write(message, tenant)
+        with charged_to(Purpose(Kind.CHAT, str(message.conversation_id), tenant.schema_name)):
+            await write(message, tenant)
     finally:
         await close_clients()
         await close_async_client()

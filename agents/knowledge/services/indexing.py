@@ -23,6 +23,8 @@ from agents.knowledge.services.documents import hand_out
 from agents.knowledge.terms import words_of
 from agents.llm import embedding
 from agents.llm.base import LlmError
+from agents.llm.metering import Purpose, charged_to
+from billing.enums import Kind as Used
 from crm.folding import fold
 from thanos.encryption import decrypt
 
@@ -132,6 +134,11 @@ def _vectors(document: Document, passages: Sequence[Block]) -> tuple[list[list[f
 
 def _ask(document: Document | None, texts: Sequence[str]) -> tuple[list[list[float]], str]:
     """Return all vectors and no warning, or none and a warning."""
+    with charged_to(Purpose(Used.KNOWLEDGE, "" if document is None else str(document.pk))):
+        return _ask_in_batches(document, texts)
+
+
+def _ask_in_batches(document: Document | None, texts: Sequence[str]) -> tuple[list[list[float]], str]:
     found: list[list[float]] = []
     for start in range(0, len(texts), embedding.BATCH):
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,6 +18,9 @@ from django.db import transaction
 from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
 from django.utils import timezone
 
+from billing.enums import Kind, Leg, Source, Unit
+from billing.services.ledger import record_usage
+from billing.usage import Usage
 from crm.email.enums import BatchState, EventKind, MailingState, MessageState
 from crm.email.models import EmailEvent, EmailMessage, Mailing, SendBatch
 from crm.email.services.mailings import carry_on_later
@@ -100,8 +104,27 @@ def accept_batch(
         asked_at = SendBatch.objects.values_list("asked_at", flat=True).get(pk=batch_id)
         ours.filter(sent_at=None).update(sent_at=asked_at or now)
         ours.filter(state__in=waiting).update(state=MessageState.SENT, error="")
+        _meter(batch_id, now)
         _log_later(batch_id)
     return True
+
+
+def _meter(batch_id: UUID, now: datetime) -> None:
+    batch = SendBatch.objects.get(pk=batch_id)
+    usage = Usage(
+        key=f"email:{batch_id}",
+        provider=batch.provider,
+        item="email",
+        unit=Unit.MESSAGE,
+        quantity=Decimal(EmailMessage.objects.filter(batch=batch_id).count()),
+        leg=Leg.EMAIL,
+        source=Source.COUNTED,
+        at=batch.asked_at or now,
+        kind=Kind.EMAIL,
+        subject=str(batch_id),
+        campaign=f"mailing:{batch.mailing_id}" if batch.mailing_id else "",
+    )
+    record_usage(tenant=current_tenant(), usages=[usage])
 
 
 def _log_later(batch_id: UUID) -> None:

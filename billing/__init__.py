@@ -1,0 +1,1 @@
+"""What everything costs, who may spend how much, and what is charged for it."""

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+import pytest
+
+from billing.enums import Kind, Leg, Source, Unit
+from billing.models import Budget, Rate
+from billing.usage import Usage
+from tenants.models import Tenant
+
+THEN = datetime(2026, 1, 1, tzinfo=UTC)
+_numbers = count()
+
+
+def usage(**values: Any) -> Usage:
+    """A minute of the carrier's, unless told otherwise."""
+    usual = {
+        "key": f"key:{next(_numbers)}",
+        "provider": "twilio",
+        "item": "voice-inbound",
+        "unit": Unit.MINUTE,
+        "quantity": Decimal(1),
+        "leg": Leg.CARRIER,
+        "source": Source.MEASURED,
+        "at": datetime(2026, 11, 20, 12, tzinfo=UTC),
+        "kind": Kind.CALL,
+        "subject": "call-1",
+    }
+    return Usage(**{**usual, **values})
+
+
+@pytest.fixture
+def rate(db: None) -> Callable[..., Rate]:
+    def make(price: str = "0.0085", **values: Any) -> Rate:
+        usual = {"provider": "twilio", "item": "voice-inbound", "unit": "minute", "currency": "USD", "valid_from": THEN}
+        return Rate.objects.create(price=Decimal(price), **{**usual, **values})
+
+    return make
+
+
+@pytest.fixture
+def budget(alice: Tenant) -> Callable[..., Budget]:
+    def limit(tenant: Tenant = alice, **values: Any) -> Budget:
+        Budget.objects.filter(tenant=tenant).update(**values)
+        return Budget.objects.get(tenant=tenant)
+
+    return limit
