@@ -6,4 +6,5 @@ class AgentsConfig(AppConfig):
     verbose_name = "Agents"
 
     def ready(self) -> None:
-        from agents import contact_tools, figures, receivers  # noqa: F401
+        from agents import billing_tools, contact_tools, figures, receivers  # noqa: F401
+        from agents.llm import figures as tokens  # noqa: F401

@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 
 from billing import tallies
-from billing.services import alerts, budgets, events, reporting, storing
+from billing.services import alerts, budgets, events, reconciling, reporting, storing
 from billing.stripe.client import StripeError, is_configured
 from tenants.celery import for_each_tenant, publish
 from tenants.context import in_public
@@ -66,5 +66,6 @@ def compare_use() -> None:
     """Once a day: what Stripe has added up against what we reported, and events that are too old to be kept."""
     with in_public():
         events.forget_old()
+        reconciling.reconcile_day()
         if is_configured() and (found := reporting.compare_all()):
             logger.error("Stripe's sums are not ours.", extra={"meters": len(found)})

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from billing import selectors
 from billing.access import access_of
-from billing.enums import Period
+from billing.enums import Kind, Period
 from billing.forms import BudgetForm
 from billing.models import Account, Budget, BudgetAlert, Invoice, Plan
 from billing.naming import names_of
@@ -116,11 +116,11 @@ def entries(request: MemberRequest) -> HttpResponse:
         raise Http404("not a day or a place") from None
     asked = {name: request.GET.get(name, "") for name in ("kind", "leg", "provider", "item", "subject")}
     rows = list(selectors.entries(tenant=request.tenant, before=before, day=day, **asked)[: selectors.PAGE_SIZE + 1])
+    names = names_of("call", {row.subject for row in rows if row.kind == Kind.CALL})
     query = request.GET.copy()
     query.pop("before", None)
     context = {
-        "entries": rows[: selectors.PAGE_SIZE],
-        "calls": names_of("call", {row.subject for row in rows if row.kind == "call"}),
+        "rows": [(row, names.get(row.subject)) for row in rows[: selectors.PAGE_SIZE]],
         "next": rows[selectors.PAGE_SIZE - 1].pk if len(rows) > selectors.PAGE_SIZE else None,
         "query": query.urlencode(),
         "day": day,

@@ -72,6 +72,7 @@ class Sandbox:
         app.add_routes(
             [
                 web.get("/v1/agent/converse", self.agent.handle),
+                web.get("/v1/projects/{project}/usage/breakdown", self.agent.usage),
                 web.get("/sandbox", self.alive),
                 web.post("/sandbox/calls", self.place_call),
                 web.post("/sandbox/faults", self.order_fault),

@@ -7,3 +7,4 @@ class TelephonyConfig(AppConfig):
 
     def ready(self) -> None:
         from telephony import figures, outcomes, receivers, tools  # noqa: F401
+        from telephony.services import reconciling  # noqa: F401

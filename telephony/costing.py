@@ -95,8 +95,9 @@ def _carried(call: CallFacts, now: datetime) -> Iterable[Usage]:
 
 
 def _streamed(call: CallFacts, now: datetime) -> Iterable[Usage]:
+    # The end of one without an end: where the next begins, or the call ends.
     following = [*(span.started_at for span in call.streams[1:]), call.ended_at or now]
-    for span, next_at in zip(call.streams, following, strict=True):
+    for span, next_at in zip(call.streams, following, strict=False):
         seconds = max(0.0, ((span.ended_at or next_at) - span.started_at).total_seconds())
         if not seconds:
             continue

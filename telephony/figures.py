@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import Sum
@@ -25,6 +26,18 @@ def lines(ids: list[str]) -> dict[str, Name]:
     return {str(line.pk): Name(line.name, line.get_absolute_url()) for line in Line.objects.filter(pk__in=ids)}
 
 
+def calls(ids: list[str]) -> dict[str, Name]:
+    found = Call.objects.filter(pk__in=[one for one in ids if _is_uuid(one)])
+    return {str(call.pk): Name("Call", call.get_absolute_url()) for call in found}
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return bool(UUID(text))
+    except ValueError:
+        return False
+
+
 def recorded_bytes() -> int:
     stored = Recording.objects.filter(status=RecordingStatus.STORED)
     return int(stored.aggregate(sum=Sum("size_bytes"))["sum"] or 0)
@@ -32,4 +45,5 @@ def recorded_bytes() -> int:
 
 counting.register("answered", answered)
 naming.register("line", lines)
+naming.register("call", calls)
 storage.register("recordings", recorded_bytes)

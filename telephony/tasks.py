@@ -11,7 +11,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from agents.llm.base import LlmError
-from telephony.services import callers, finishing, metering, recordings, seats, summaries
+from telephony.services import callers, finishing, metering, reconciling, recordings, seats, summaries
 from telephony.transcripts.batch import write_pending
 from telephony.twilio.errors import TelephonyError
 from telephony.workers import calls_held
@@ -95,6 +95,12 @@ def sweep_summaries() -> None:
             publish(fetch_recording, recording_id=recording_id, headers=headers)
 
     for_each_tenant(sweep)
+
+
+@shared_task(name="telephony.sweep_prices")  # type: ignore[untyped-decorator]
+def sweep_prices() -> None:
+    """Compare what calls cost here with what the carrier charges, once it says so."""
+    for_each_tenant(lambda tenant: reconciling.reconcile_calls())
 
 
 @shared_task(name="telephony.sweep_recordings")  # type: ignore[untyped-decorator]

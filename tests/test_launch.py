@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,15 +20,26 @@ from thanos.env import BASE_DIR
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("launch")]
 
 
-@pytest.fixture
-def installation(tmp_path: Path, unused_port: int):
-    made = Installation(tmp_path / "state", port=unused_port, DRAIN_TIMEOUT_S="20")
+def launched(folder: Path) -> Iterator[Installation]:
+    made = Installation(folder / "state", port=_free_port(), DRAIN_TIMEOUT_S="20")
     made.start()
     yield made
     if made.process.poll() is None:
         made.process.send_signal(signal.SIGTERM)
         made.process.wait(90)
     made.providers.stop()
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    """One that the test may end."""
+    yield from launched(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One for tests that leave it as it is."""
+    yield from launched(tmp_path_factory.mktemp("running"))
 
 
 def left_behind(folder: Path) -> list[str]:
@@ -57,7 +69,7 @@ def test_the_demonstration_is_printed_as_it_happens(tmp_path, unused_port):
     text = log.read_text()
 
     assert first_word_s < 60  # what is promised to a new user
-    assert "The sandbox plays twilio, deepgram and sendgrid." in text
+    assert "The sandbox plays twilio, deepgram, stripe, sendgrid and openai." in text
     assert re.search(r"http://127.0.0.1:\d+/sandbox/mail   every e-mail", text)
     assert "caller: Hello, when are you open on Saturdays?" in text
     assert "(the caller interrupts)" in text
@@ -97,16 +109,16 @@ def test_kill_leaves_nothing_behind_and_the_next_start_is_clean(installation):
     assert installation.manage("add_phone_number", "+15550101", "--tenant", "one.test").returncode == 0
 
 
-def test_two_instances_do_not_disturb_each_other(installation, tmp_path, unused_port):
+def test_two_instances_do_not_disturb_each_other(running, tmp_path):
     other = Installation(tmp_path / "other", port=_free_port())
     other.start()
     try:
-        for one in (installation, other):
+        for one in (running, other):
             one.add_tenant("one.test", "+15550100")
-        assert installation.folder != other.folder
+        assert running.folder != other.folder
     finally:
         assert other.stop() == 0
-    assert installation._is_up()
+    assert running._is_up()
 
 
 def _free_port() -> int:
@@ -117,15 +129,15 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_commands_say_clearly_what_is_wrong(installation):
-    installation.add_tenant("one.test", "+15550100")
-    again = installation.manage(
+def test_commands_say_clearly_what_is_wrong(running):
+    running.add_tenant("one.test", "+15550100")
+    again = running.manage(
         *("create_tenant", "--name", "N", "--domain", "one.test"),
         *("--admin-email", "e@x.test", "--admin-password", "correct horse battery"),
     )
-    taken = installation.manage("add_phone_number", "+15550100", "--tenant", "one.test")
-    nowhere = installation.manage("add_phone_number", "+15550109", "--tenant", "nowhere.test")
-    healthy = installation.manage("doctor")
+    taken = running.manage("add_phone_number", "+15550100", "--tenant", "one.test")
+    nowhere = running.manage("add_phone_number", "+15550109", "--tenant", "nowhere.test")
+    healthy = running.manage("doctor")
 
     assert [done.returncode for done in (again, taken, nowhere, healthy)] == [1, 1, 1, 0]
     assert "already belongs to an organisation" in again.stderr
@@ -135,9 +147,9 @@ def test_commands_say_clearly_what_is_wrong(installation):
     assert "Traceback" not in again.stderr + taken.stderr + nowhere.stderr
 
 
-def test_a_port_in_use_is_said_in_one_sentence(installation):
-    command = [sys.executable, "manage.py", "serve", "--no-demo", "--port", str(installation.port)]
-    done = subprocess.run(command, cwd=BASE_DIR, env=installation.environment, capture_output=True, text=True, timeout=180)
+def test_a_port_in_use_is_said_in_one_sentence(running):
+    command = [sys.executable, "manage.py", "serve", "--no-demo", "--port", str(running.port)]
+    done = subprocess.run(command, cwd=BASE_DIR, env=running.environment, capture_output=True, text=True, timeout=180)
 
     assert done.returncode == 1
     assert "Choose another: make run PORT=" in done.stderr

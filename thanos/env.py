@@ -48,6 +48,7 @@ class Environment(BaseSettings):
     deepgram_api_key: str = ""
     deepgram_agent_url: str = "wss://agent.deepgram.com"
     deepgram_api_url: str = "https://api.deepgram.com"
+    deepgram_project_id: str = ""  # whose own count of minutes is compared with the ledger; empty: it is not
     use_voice_agent: bool = True
     voice_agent_rollout_percentage: int = Field(100, ge=0, le=100)
     voice_agent_listening_model: str = "flux-general-en"
@@ -56,6 +57,7 @@ class Environment(BaseSettings):
 
     openai_api_key: str = ""
     openai_base_url: str = ""
+    openai_admin_key: str = ""  # for OpenAI's own count of tokens, compared with the ledger; empty: it is not
     summary_model: str = "gpt-4.1-mini"
     openai_model: str = "gpt-4.1-mini"  # of agents in chat and of specialists, unless their version names one
     embeddings_model: str = ""  # such as text-embedding-3-small; empty: documents are found by their words alone

@@ -35,6 +35,8 @@ TEST_ENVIRONMENT = {
     "DATABASE_POOL_SIZE": "0",
     "EMAIL_URL": "",
     "SENDGRID_API_KEY": "",
+    "DEEPGRAM_PROJECT_ID": "",
+    "OPENAI_ADMIN_KEY": "",
     "STRIPE_SECRET_KEY": "",
     "STRIPE_API_URL": "",
     "STRIPE_WEBHOOK_SECRET": "",

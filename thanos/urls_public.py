@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from billing.webhooks import urlpatterns as billing_webhooks
+from crm.payments.webhooks import urlpatterns as payment_webhooks
 from telephony.webhooks import urlpatterns as webhooks
 from thanos import views
 
@@ -14,6 +15,7 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 urlpatterns = [
     *webhooks,
     *billing_webhooks,
+    *payment_webhooks,
     path("", include("crm.email.urls_public")),
     path("", include("thanos.urls_shared")),
     path("", views.public_home, name="home"),

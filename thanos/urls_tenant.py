@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("tenants.urls")),
     path("crm/", include("crm.imports.urls")),
     path("", include("crm.email.urls")),
+    path("", include("crm.payments.urls")),
     path("", include("crm.urls")),
     path("agents/settings/", include("agents.organisation.urls")),
     path("agents/tools/", include("agents.connected.urls")),

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from billing.models import Account, Plan
 from billing.money import minor_exponent, to_minor
-from billing.services.syncing import sync_account
+from billing.services.syncing import sync_account, sync_invoices
 from billing.stripe.client import StripeClient, installation_client
 from billing.stripe.shapes import read_subscription
 from tenants.models import Membership, Tenant, User
@@ -106,6 +106,7 @@ def finish_checkout(*, tenant: Tenant, session_id: str) -> bool:
     session = installation_client().checkout(session_id)
     if session.get("customer") != account.customer_id:  # somebody else's
         return False
+    sync_invoices(account=account)
     return sync_account(account_id=account.pk)
 
 

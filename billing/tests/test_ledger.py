@@ -9,6 +9,7 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.db.models import Sum
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
@@ -176,6 +177,7 @@ def test_a_sum_that_is_not_the_ledger_s_is_found(alice, rate):
 class Sums(TestCase):
     """Whatever is written in whatever pieces, the sums are the ledger's."""
 
+    @examples(max_examples=25)
     @given(
         st.lists(
             st.tuples(

@@ -38,6 +38,15 @@ class AgentServer:
         self.settings_seen: list[dict[str, Any]] = []
         self.messages_seen: list[dict[str, Any]] = []
         self.sessions: set[Session] = set()
+        self.agent_s = 0.0  # of all sessions that are over
+
+    async def usage(self, request: web.Request) -> web.Response:
+        """How much was used, as the vendor's management API tells it."""
+        if request.headers.get("Authorization") != f"Token {self.api_key}":
+            return web.Response(status=401, text="Invalid credentials.")
+        row = {"hours": 0, "total_hours": self.agent_s / 3600, "agent_hours": self.agent_s / 3600, "requests": 1}
+        body = {"start": request.query.get("start"), "end": request.query.get("end"), "results": [row]}
+        return web.json_response(body)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Authorization", "") not in (f"Token {self.api_key}", f"Bearer {self.api_key}"):
@@ -48,9 +57,11 @@ class AgentServer:
         await socket.prepare(request)
         session = Session(self, socket)
         self.sessions.add(session)
+        begun = time.monotonic()
         try:
             await session.run()
         finally:
+            self.agent_s += time.monotonic() - begun
             self.sessions.discard(session)
         return socket
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -63,6 +63,7 @@ class ModelAccount:
     faults: deque[Fault] = field(default_factory=deque)
     script: deque[Thought] = field(default_factory=deque)
     asked: deque[Asked] = field(default_factory=lambda: deque(maxlen=KEPT))
+    counted: Counter[tuple[str, str]] = field(default_factory=Counter)  # tokens by model, and "input" or "output"
 
     def take_fault(self) -> Fault | None:
         if not self.faults:

@@ -54,7 +54,7 @@ class Account:
         return {**made, "metadata": {}, **values}
 
     def add(self, kind: str, made: Object) -> Object:
-        self.objects[kind][made["id"]] = made
+        self.objects[kind][str(made["id"])] = made
         return made
 
     def get(self, kind: str, identifier: str) -> Object:
@@ -65,7 +65,7 @@ class Account:
         return found
 
     def tell(self, type_: str, about: Object) -> None:
-        event = {
+        event: Object = {
             "id": f"evt_{secrets.token_hex(10)}",
             "object": "event",
             "api_version": API_VERSION,
@@ -112,7 +112,12 @@ class Account:
 
     def _item(self, sub_id: str, price_id: str, quantity: int | None, begin: int, end: int) -> Object:
         price = self.get("price", price_id)
-        made = {"id": f"si_{secrets.token_hex(6)}", "object": "subscription_item", "subscription": sub_id, "price": price}
+        made: Object = {
+            "id": f"si_{secrets.token_hex(6)}",
+            "object": "subscription_item",
+            "subscription": sub_id,
+            "price": price,
+        }
         made |= {"current_period_start": begin, "current_period_end": end, "metadata": {}}
         return made if price["recurring"]["usage_type"] == "metered" else {**made, "quantity": quantity or 1}
 

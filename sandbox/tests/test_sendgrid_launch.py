@@ -32,7 +32,7 @@ def plan(monkeypatch, tmp_path):
 def test_without_a_key_it_is_played_and_the_product_told_all_it_needs(plan):
     played, variables, launcher = plan()
 
-    assert played == ["twilio", "deepgram", "sendgrid", "openai"]
+    assert played == ["twilio", "deepgram", "stripe", "sendgrid", "openai"]
     assert variables["SENDGRID_API_KEY"].startswith("SG.")
     assert variables["SENDGRID_API_URL"] == variables["SANDBOX_URL"]
     assert variables["INBOUND_EMAIL_HOST"] == "replies.localhost"

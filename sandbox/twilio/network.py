@@ -6,6 +6,7 @@ import asyncio
 import logging
 import uuid
 from dataclasses import dataclass, field
+from decimal import Decimal
 from email.utils import formatdate
 from typing import Any
 
@@ -46,6 +47,7 @@ class Network:
     api_url: str = ""
     ring_s: float = 0.3
     fast_speech: bool = False
+    price_per_minute: Decimal | None = None  # None: prices are not known yet
     people: dict[str, str] = field(default_factory=dict)  # number → how dialling it ends
     numbers: dict[str, dict[str, Any]] = field(default_factory=dict)  # SID → owned number
     calls: dict[str, CarrierCall] = field(default_factory=dict)

@@ -69,7 +69,8 @@ class Rest:
         return self.network.calls.get(request.match_info["sid"])
 
     def _call_json(self, call: CarrierCall) -> dict[str, Any]:
-        duration = call.duration_s
+        duration, price = call.duration_s, self.network.price_per_minute
+        known = None if duration is None or price is None else str(-price * -(-duration // 60))
         return {
             "sid": call.sid,
             "account_sid": self.network.account_sid,
@@ -78,7 +79,7 @@ class Rest:
             "status": call.status,
             "duration": None if duration is None else str(duration),
             "direction": "inbound",
-            "price": None,
+            "price": known,
             "price_unit": "USD",
             "api_version": "2010-04-01",
         }

@@ -106,6 +106,15 @@ class Migration(migrations.Migration):
             name='kind',
             field=models.CharField(choices=[('admitted', 'Answered'), ('refused', 'Refused'), ('stream-started', 'Media stream started'), ('stream-ended', 'Media stream ended'), ('engine-connected', 'Agent connected'), ('engine-lost', 'Agent connection lost'), ('reconnect', 'Reconnecting'), ('resumed', 'Resumed on another worker'), ('barge-in', 'Caller interrupted'), ('dtmf', 'Key pressed'), ('silence-prompt', 'Asked whether the caller is there'), ('watchdog', 'No answer from the agent in time'), ('length-warning', 'Call length warning'), ('budget', 'Budget'), ('warning', 'Warning'), ('error', 'Error'), ('tool-call', 'Tool called'), ('tool-result', 'Tool answered'), ('tool-cancelled', 'Tool call cancelled'), ('operator', 'A member intervened'), ('transfer', 'Transfer'), ('text-sent', 'Text message sent'), ('specialists', 'Specialists'), ('voicemail', 'Voicemail'), ('recording', 'Recording'), ('carrier', 'Carrier status'), ('frames-dropped', 'Audio dropped'), ('unknown-message', 'Unknown message ignored'), ('ended', 'Ended')], max_length=20),
         ),
+        migrations.AddField(
+            model_name='call',
+            name='reconciled_at',
+            field=models.DateTimeField(null=True),
+        ),
+        migrations.AddIndex(
+            model_name='call',
+            index=models.Index(condition=models.Q(('ended_at__isnull', False), ('reconciled_at', None)), fields=['ended_at'], name='call_unreconciled'),
+        ),
         migrations.AddIndex(
             model_name='call',
             index=models.Index(condition=models.Q(('ended_at__isnull', False), ('metered_at', None)), fields=['ended_at'], name='call_unmetered'),

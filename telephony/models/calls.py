@@ -103,6 +103,7 @@ class Call(models.Model):
     tier = models.CharField(max_length=10, blank=True)
     tier_reason = models.CharField(max_length=120, blank=True)
     metered_at = models.DateTimeField(null=True)
+    reconciled_at = models.DateTimeField(null=True)  # with the carrier's own price
 
     summary = EncryptedTextField(blank=True)
     summary_status = models.CharField(max_length=16, choices=SummaryStatus, blank=True)
@@ -126,6 +127,11 @@ class Call(models.Model):
             ),
             models.Index(
                 fields=["ended_at"], condition=models.Q(metered_at=None, ended_at__isnull=False), name="call_unmetered"
+            ),
+            models.Index(
+                fields=["ended_at"],
+                condition=models.Q(reconciled_at=None, ended_at__isnull=False),
+                name="call_unreconciled",
             ),
         ]
 

@@ -42,6 +42,7 @@ def _known_of(call: Call) -> str:
         return ""
     if call.contact_id != contact.pk:
         Call.objects.filter(pk=call.pk).update(contact=contact)
+        call.contact = contact
     return caller_context(contact)
 
 

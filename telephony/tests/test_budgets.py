@@ -242,6 +242,7 @@ def test_an_agent_that_says_goodbye_in_time_ends_the_call_for_the_budget_s_sake(
     scene.engine(call_tool("end_call"))
     scene.take(scene.bridge.tool_finished(call_tool("end_call").requests[0], "ok", _hang_up(), scene.now))
     scene.played()
+    scene.wait(5)
 
     assert scene.finish.reason == EndedReason.BUDGET_REACHED
 

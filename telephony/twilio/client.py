@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -33,8 +34,12 @@ class _RedirectingHttp(TwilioHttpClient):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class CarrierCall:
+    """`price` is what the call costs, positive; None until some time after its end."""
+
     status: str
     duration_s: int | None
+    price: Decimal | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,14 @@ class NumberWebhooks:
     sms_url: str
 
 
+def _cost(price: object) -> Decimal | None:
+    """The carrier writes what is to be paid as a negative number, and nothing while it does not know."""
+    try:
+        return None if price in (None, "") else -Decimal(str(price))
+    except InvalidOperation:
+        return None
+
+
 class TwilioClient:
     """Raises NotConfiguredError, NotFoundError or TelephonyError from every method."""
 
@@ -78,7 +91,8 @@ class TwilioClient:
 
     def fetch_call(self, call_sid: str) -> CarrierCall:
         call = self._do(lambda: self._client.calls(call_sid).fetch())
-        return CarrierCall(status=str(call.status), duration_s=int(call.duration) if call.duration else None)
+        duration_s = int(call.duration) if call.duration else None
+        return CarrierCall(str(call.status), duration_s, _cost(call.price), str(call.price_unit or "").upper())
 
     def hang_up(self, call_sid: str) -> None:
         self._do(lambda: self._client.calls(call_sid).update(status="completed"))

@@ -51,6 +51,7 @@ TENANT_APPS = [
     "crm.hooks",
     "crm.imports",
     "crm.email",
+    "crm.payments",
     "agents.organisation",
     "agents.connected",
     "agents.knowledge",
@@ -184,6 +185,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "billing.sweep_*": {"queue": "scheduled"},
+    "crm_payments.sweep_*": {"queue": "scheduled"},
     "billing.report_use": {"queue": "bulk"},
     "billing.compare_use": {"queue": "bulk"},
     "billing.compact_tallies": {"queue": "scheduled"},
@@ -214,6 +216,7 @@ CELERY_BEAT_SCHEDULE = {
     "write-transcripts": {"task": "telephony.write_transcripts", "schedule": 1.0, "options": {"expires": 5}},
     "reconcile-calls": {"task": "telephony.sweep_open_calls", "schedule": 10.0, "options": {"expires": 30}},
     "apply-payments": {"task": "billing.apply_events", "schedule": 15.0, "options": {"expires": 15}},
+    "apply-customers": {"task": "crm_payments.sweep_events", "schedule": 20.0, "options": {"expires": 20}},
     "report-use": {"task": "billing.report_use", "schedule": 60.0, "options": {"expires": 60}},
     "compare-use": {
         "task": "billing.compare_use",
@@ -223,6 +226,7 @@ CELERY_BEAT_SCHEDULE = {
     "watch-budgets": {"task": "billing.sweep_budgets", "schedule": 60.0, "options": {"expires": 60}},
     "measure-storage": {"task": "billing.sweep_storage", "schedule": timedelta(hours=1), "options": {"expires": 3600}},
     "fold-tallies": {"task": "billing.compact_tallies", "schedule": timedelta(minutes=5), "options": {"expires": 300}},
+    "compare-prices": {"task": "telephony.sweep_prices", "schedule": timedelta(minutes=10), "options": {"expires": 600}},
     "finish-summaries": {"task": "telephony.sweep_summaries", "schedule": 60.0, "options": {"expires": 60}},
     "deliver-webhooks": {"task": "crm_hooks.sweep_due", "schedule": 20.0, "options": {"expires": 20}},
     "expire-webhooks": {"task": "crm_hooks.sweep_expired", "schedule": timedelta(hours=1), "options": {"expires": 3600}},

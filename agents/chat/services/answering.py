@@ -19,7 +19,7 @@ from agents.dialogue import Conversation as Dialogue
 from agents.instructions import instructions_for, values_for
 from agents.llm.base import LlmError, Turn
 from agents.llm.closing import close_clients
-from agents.llm.metering import Purpose, charged_to
+from agents.llm.metering import Purpose, charged_to, written_at_the_end
 from agents.moderating import choose_agents
 from agents.tools import ToolContext, tools_named
 from agents.tools import all_tools as every_tool
@@ -39,7 +39,8 @@ def write_answer(*, message_id: str) -> bool:
     message = claim(message_id)
     if message is None:
         return False
-    asyncio.run(_write_and_close(message, current_tenant()))
+    with written_at_the_end():
+        asyncio.run(_write_and_close(message, current_tenant()))
     return True
 
 

@@ -15,6 +15,7 @@ from agents.briefs import Brief
 from agents.composing import compose
 from agents.instructions import values_for
 from agents.llm.closing import close_clients
+from agents.llm.metering import written_at_the_end
 from agents.models import Agent, AgentVersion
 from agents.selectors import find_agent
 from agents.tools import Tool, ToolContext, all_tools, tools_named
@@ -75,7 +76,8 @@ def run_trial(*, trial_id: str) -> bool:
     trial = claim(trial_id)
     if trial is None:
         return False
-    asyncio.run(_run_and_close(trial, current_tenant()))
+    with written_at_the_end():
+        asyncio.run(_run_and_close(trial, current_tenant()))
     return True
 
 

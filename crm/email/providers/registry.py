@@ -22,6 +22,15 @@ def provider() -> Provider | None:
     return Smtp() if settings.EMAIL_IS_DELIVERED else None
 
 
+def provider_name() -> str:
+    """Return what the ledger calls the way of sending; "" when there is none."""
+    chosen = provider()
+    if chosen is None:
+        return ""
+    chosen.close()
+    return chosen.name
+
+
 def reports_events() -> bool | None:
     """Tell whether the provider says what became of messages; None when there is none."""
     chosen = provider()

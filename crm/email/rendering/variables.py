@@ -44,6 +44,8 @@ _FIELD_EXAMPLES = {
     FieldType.URL: "https://example.com",
     FieldType.BOOLEAN: "yes",
 }
+# What rooms beside this one know of a contact: the label, an example, and how it is read.
+_MORE: dict[str, tuple[str, str, Callable[[Contact], Any]]] = {}
 OWN_PREFIX = "custom_"  # before the key of a custom field that would hide a built-in name
 
 
@@ -53,6 +55,11 @@ class Variable:
     label: str
     example: str  # what it may look like; not anybody's value
     kind: str  # "contact", "custom", "organization" or "link"
+
+
+def register(name: str, label: str, example: str, read: Callable[[Contact], Any]) -> None:
+    """Offer templates one more value of each contact; "" where there is none."""
+    _MORE[name] = (label, example, read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ def catalogue() -> dict[str, Variable]:
         if key not in _PRIVATE
     )
     found.append(Variable("phone", "Phone", "+15550100", "contact"))
+    found += (Variable(name, label, example, "contact") for name, (label, example, _) in _MORE.items())
     for field in CustomField.objects.filter(is_active=True):
         example = str(field.options[0]) if field.options else _FIELD_EXAMPLES.get(FieldType(field.type), "")
         found.append(Variable(_name_of(field), field.label, example, "custom"))
@@ -112,6 +120,8 @@ def _readers(names: set[str]) -> dict[str, Read]:
         readers[name] = _always(_ORGANIZATION[name][1](tenant))
     for name in names & set(_CONTACT):
         readers[name] = _CONTACT[name]
+    for name in names & set(_MORE):
+        readers[name] = _MORE[name][2]
     rest = names - set(readers)
     if rest:
         zone = ZoneInfo(tenant.time_zone)
@@ -123,7 +133,7 @@ def _readers(names: set[str]) -> dict[str, Read]:
 
 
 def _name_of(field: CustomField) -> str:
-    taken = field.key in _CONTACT or field.key in _ORGANIZATION or field.key in LINKS
+    taken = field.key in _CONTACT or field.key in _MORE or field.key in _ORGANIZATION or field.key in LINKS
     return OWN_PREFIX + field.key if taken else field.key
 
 

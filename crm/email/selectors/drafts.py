@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from billing.enums import Unit
+from billing.services.estimating import Estimate, estimate
 from crm.email.enums import SkipReason
 from crm.email.models import Mailing
 from crm.email.models.setup import email_settings
-from crm.email.providers.registry import reports_events
+from crm.email.providers.registry import provider_name, reports_events
 from crm.email.rendering.renderer import RenderError, Rendering
 from crm.email.selectors.letters import empty_values, preview
 from crm.email.services.audiences import Audience, audience_of, audience_page
 from crm.email.services.senders import Sender, sender
 from crm.models import Contact
 from crm.selectors.contacts import FilterError
+from tenants.context import current_tenant
 
 WINDOW = 20  # recipients one can leaf through at a time
 
@@ -45,6 +48,7 @@ class Draft:
     sample: Sample | None
     sender: Sender
     obstacles: Sequence[str]  # why it cannot be sent, each with what to do
+    cost: Estimate | None
     least_minutes: int | None  # at the organisation's limit it takes this long at least
 
     @property
@@ -77,8 +81,18 @@ def draft_of(mailing: Mailing, *, number: int = 1) -> Draft:
     sample = sample_of(mailing, number) if audience is not None and audience.receiving else None
     if sample is not None and sample.error:
         obstacles.append(f"The text cannot be rendered for {sample.contact.name}: {sample.error} Change the template.")
+    cost = _cost(audience.receiving) if audience is not None and audience.receiving else None
+    if cost is not None and cost.objection:
+        obstacles.append(cost.objection)
     least = -(-audience.receiving // email_settings().messages_per_minute) if audience is not None else None
-    return Draft(audience, sample, sender(), obstacles, least)
+    return Draft(audience, sample, sender(), obstacles, cost, least)
+
+
+def _cost(receiving: int) -> Estimate | None:
+    name = provider_name()
+    if not name:
+        return None
+    return estimate(tenant=current_tenant(), provider=name, item="email", unit=Unit.MESSAGE, quantity=receiving)
 
 
 def _obstacles(mailing: Mailing) -> Sequence[str]:

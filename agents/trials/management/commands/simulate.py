@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from agents.llm.closing import close_clients
+from agents.llm.metering import written_at_the_end
 from agents.models import AgentVersion
 from agents.selectors import find_agent
 from agents.trials.running import Result, carry_out
@@ -56,7 +57,8 @@ class Command(BaseCommand):
         with entered(tenant):
             version_id = _version(tenant, scenario, wanted)
             prepared = [prepare(tenant, scenario, version_id) for _ in range(repeat)]
-        results = asyncio.run(_run(scenario, prepared))
+        with written_at_the_end():
+            results = asyncio.run(_run(scenario, prepared))
         passed = sum(result.passed for result in results)
         mark = "ok  " if passed == len(results) else "FAIL"
         about = f" (version {wanted})" if wanted else ""
