@@ -10,7 +10,20 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from bench import contacts, emails, exports, imports, knowledge, mailings, media, scale, tenant, transcripts, webhook
+from bench import (
+    billing,
+    contacts,
+    emails,
+    exports,
+    imports,
+    knowledge,
+    mailings,
+    media,
+    scale,
+    tenant,
+    transcripts,
+    webhook,
+)
 from bench.cpu import REST, TESTED, pin
 from bench.product import ROOT, Product, running_product
 from bench.report import Result, show, write
@@ -29,10 +42,11 @@ BENCHMARKS: dict[str, Callable[[Product], list[Result]]] = {
     "emails": emails.run,
     "mailings": mailings.run,
     "knowledge": knowledge.run,
+    "billing": billing.run,
 }
 LIMIT_S = 480  # whatever hangs, the run ends and cleans up
 # A million of them are written first, or hundreds of thousands several times.
-LONGER_S = {"contacts": 1800, "imports": 1200, "exports": 1800, "emails": 1800, "mailings": 1800}
+LONGER_S = {"contacts": 1800, "imports": 1200, "exports": 1800, "emails": 1800, "mailings": 1800, "billing": 1800}
 
 
 def main(arguments: list[str]) -> int:

@@ -32,6 +32,7 @@ from sandbox.sendgrid.api import Api
 from sandbox.sendgrid.orders import Orders
 from sandbox.sendgrid.outbox import Outbox
 from sandbox.stripe.api import Bank, StripeApi
+from sandbox.stripe.orders import Orders as StripeOrders
 from sandbox.stripe.pages import Pages
 from sandbox.twilio.call import CallFaults
 from sandbox.twilio.network import Network
@@ -68,6 +69,7 @@ class Sandbox:
         app.add_routes(AnthropicApi(self.models).routes())
         app.add_routes(StripeApi(self.bank).routes())
         app.add_routes(Pages(self.bank).routes())
+        app.add_routes(StripeOrders(self.bank).routes())
         app.add_routes(self.mcp.routes())
         app.add_routes(
             [

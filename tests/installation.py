@@ -44,6 +44,7 @@ class Installation:
             account_sid="AC" + "e" * 32, auth_token="e2e-token", api_key="e2e-key", public_base_url=self.url
         )
         self.providers.mail.senders.add(SENDER)
+        self.providers.bank.own.hooks.url = f"{self.url}/api/webhooks/stripe"
         self.providers.mail.inbound_url = f"{self.url}/api/webhooks/sendgrid/inbound/{inbound_secret()}"
         self.log = folder.parent / f"{folder.name}.log"
         self.environment = {
@@ -67,6 +68,9 @@ class Installation:
             "SENDGRID_API_KEY": self.providers.mail.api_key,
             "SENDGRID_API_URL": self.providers.url,
             "SENDGRID_WEBHOOK_PUBLIC_KEY": self.providers.mail.public_key,
+            "STRIPE_SECRET_KEY": self.providers.bank.own.key,
+            "STRIPE_API_URL": self.providers.url,
+            "STRIPE_WEBHOOK_SECRET": self.providers.bank.own.hooks.secret,
             "SMTP_FROM_EMAIL": SENDER,
             "INBOUND_EMAIL_HOST": "replies.test",
             "DRAIN_TIMEOUT_S": "20",

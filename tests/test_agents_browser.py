@@ -155,7 +155,6 @@ def test_pages_fit_and_break_no_policy(browser, site, width, scheme):
     for path in PAGES:
         answer = guest.page.goto(path)
         assert answer is not None and answer.status == 200, path
-        guest.page.wait_for_load_state("networkidle")
         assert guest.page.evaluate("document.documentElement.scrollWidth") <= width, path
         assert guest.page.locator("h1").count() == 1, path
     guest.context.close()

@@ -15,31 +15,36 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("providers")]
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "faults",
     [
-        Fault(Kind.REFUSE, turn=0, status=503),
-        Fault(Kind.REFUSE, turn=0, status=429),
-        Fault(Kind.STALL_SETTINGS, turn=0),
-        Fault(Kind.DROP, turn=1),
-        Fault(Kind.ERROR, turn=1, code="INTERNAL_SERVER_ERROR"),
-        Fault(Kind.SESSION_LIMIT, turn=1),
-        Fault(Kind.STALL, turn=1),
-        Fault(Kind.WARN, turn=1, code="SLOW_THINK_REQUEST"),
-        Fault(Kind.SPECULATE, turn=1),
+        # Each strikes one of three calls, whichever comes by first: all of them end as if nothing had been.
+        [
+            Fault(Kind.REFUSE, turn=0, status=503),
+            Fault(Kind.DROP, turn=1),
+            Fault(Kind.WARN, turn=1, code="SLOW_THINK_REQUEST"),
+        ],
+        [
+            Fault(Kind.REFUSE, turn=0, status=429),
+            Fault(Kind.ERROR, turn=1, code="INTERNAL_SERVER_ERROR"),
+            Fault(Kind.SPECULATE, turn=1),
+        ],
+        [Fault(Kind.STALL_SETTINGS, turn=0), Fault(Kind.SESSION_LIMIT, turn=1), Fault(Kind.STALL, turn=1)],
     ],
-    ids=lambda fault: f"{fault.kind}-{fault.status}",
+    ids=lambda faults: "-".join(fault.kind for fault in faults),
 )
-def test_a_failing_provider_does_not_cost_the_caller_an_answer(house, fault):
+def test_a_failing_provider_does_not_cost_the_caller_an_answer(house, faults):
     house.set_lines("one.test", max_dead_air_s=8)
-    house.providers.agent.faults.order(fault)
-    call = house.finish(house.ring(Line(OPEN), Line(BYE)))
+    for fault in faults:
+        house.providers.agent.faults.order(fault)
+    calls = [house.ring(Line(OPEN), Line(BYE), caller_number=f"+1555720{number}") for number in range(len(faults))]
 
-    stored = house.settled(call)
-
-    assert words(stored, "user") == [OPEN, BYE]
-    assert OPEN_ANSWER in words(stored, "assistant")
-    assert words(stored, "assistant")[0] == "Hello."
-    assert stored["ended_reason"] == "agent-hung-up"
+    for call in calls:
+        stored = house.settled(house.finish(call))
+        assert words(stored, "user") == [OPEN, BYE]
+        assert OPEN_ANSWER in words(stored, "assistant")
+        assert words(stored, "assistant")[0] == "Hello."
+        assert stored["ended_reason"] == "agent-hung-up"
+    assert not house.providers.agent.faults.open
 
 
 def test_a_provider_that_stays_away_leads_to_the_fallback_number_and_then_a_message(house):
@@ -118,3 +123,31 @@ def test_specialists_that_fail_cost_a_sentence(house):
     assert any("nobody could help" in text for text in words(stored, "assistant"))
     assert OPEN_ANSWER in words(stored, "assistant")
     assert stored["ended_reason"] == "agent-hung-up"
+
+
+def test_a_call_that_runs_out_of_money_in_mid_sentence(house):
+    """A cent a second, and ten cents for a call: warned at eight, wound down at ten, over at twelve."""
+    for provider, item, price in (
+        ("twilio", "voice-inbound", "0"),
+        ("twilio", "media-stream", "0"),
+        ("deepgram", "voice-agent", "0.60"),
+    ):
+        done = house.manage("set_rate", provider, item, "minute", price)
+        assert done.returncode == 0, done.stderr
+    house.api("PATCH", "two.test", "/budget/", json={"per_call": "0.10"})
+    try:
+        vouchers = Line("Do you sell vouchers?")
+        script = (Line(OPEN), vouchers, vouchers, vouchers, Line(BYE, when="wait", after_s=40))
+        call = house.finish(house.ring(*script, to="+15550200"))
+        stored = house.settled(call, "two.test")
+    finally:
+        house.api("PATCH", "two.test", "/budget/", json={"per_call": None})
+
+    assert stored["ended_reason"] == "budget-reached"
+    stages = [event["detail"]["stage"] for event in stored["events"] if event["kind"] == "budget"]
+    assert stages == ["warned", "winding_down", "ending"]
+    assert "I have to end this call" in words(stored, "assistant")[-1]
+    spent = wait_for(lambda: house.api("GET", "two.test", f"/ledger/?subject={stored['id']}")["results"], 30, "the ledger")
+    (agent,) = [entry for entry in spent if entry["item"] == "voice-agent"]
+    assert float(agent["amount"]) == pytest.approx(float(agent["quantity"]) * 0.6)
+    assert house.api("GET", "one.test", f"/ledger/?subject={stored['id']}")["results"] == []

@@ -74,7 +74,6 @@ def test_pages_fit_and_break_no_policy(browser, site, width, scheme):
     for path in [*PAGES, address, f"{address}edit/"]:
         answer = guest.page.goto(path)
         assert answer is not None and answer.status == 200, path
-        guest.page.wait_for_load_state("networkidle")
         assert guest.page.evaluate("document.documentElement.scrollWidth") <= width, path
     guest.context.close()
     assert guest.faults == []

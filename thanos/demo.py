@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from channels.db import database_sync_to_async
 from django.utils import timezone
 
+from thanos import demo_billing
 from thanos.env import environment
 
 if TYPE_CHECKING:
@@ -46,12 +47,14 @@ def ensure_demo() -> Demo:
     if Domain.objects.filter(domain=data["domain"]).exists():
         return Demo(**demo, password=None)
     password = secrets.token_urlsafe(12)
+    demo_billing.add_rates_and_plans()
     tenant = create_tenant(name=data["name"], domain=data["domain"], admin_email=data["email"], admin_password=password)
     # The demonstration's owner also sees the staff pages of this local installation.
     User.objects.filter(email=data["email"]).update(is_staff=True, is_superuser=True, name=data["person"])
     with entered(tenant):
         Line.objects.update(**data["line"])
         _add_contacts(User.objects.get(email=data["email"]))
+        demo_billing.add_budget_and_customers()
     attach_number(number=data["number"], tenant=tenant)
     return Demo(**demo, password=password)
 

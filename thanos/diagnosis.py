@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import connection
 from redis.exceptions import RedisError
 
+from billing.doctor import findings as billing_findings
 from crm.email.services.doctor import findings as email_findings
 from telephony.engines.registry import is_configured
 from telephony.enums import EngineName
@@ -127,6 +128,12 @@ def _email() -> Iterator[Finding]:
         yield Finding(text, cure, False)
 
 
+def _billing() -> Iterator[Finding]:
+    with in_public():
+        for text, cure in billing_findings():
+            yield Finding(text, cure, False)
+
+
 def _keys() -> Iterator[Finding]:
     if len(settings.ENV.field_encryption_keys) > 1:
         yield Finding(
@@ -144,6 +151,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _summaries,
     _mail,
     _email,
+    _billing,
     _keys,
     _tenants,
 )

@@ -6,41 +6,32 @@ from collections import Counter
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from django.apps import apps
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import connection, models, transaction
 
-from crm.email.models import EmailEvent, EmailMessage, InboundEmail, Suppression
-from crm.hooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from crm.imports.models import BadRow, ContactImport
-from crm.models import Attachment, Contact, ContactChange, Interaction, MergeRecord
+from crm.email.models import EmailMessage, InboundEmail, Suppression
+from crm.models import Attachment, Contact
 from crm.services.contacts import columns
 from telephony.enums import RecordingStatus
-from telephony.models import Call, CallEvent, CallMessage, Recording
+from telephony.models import Call, CallMessage, Recording
 from telephony.transcripts.batch import write_pending
 from tenants.context import entered, in_public
-from tenants.models import IdempotentRequest, Tenant
+from tenants.models import Tenant
 from thanos.encryption import blind_index, blind_words, decrypt, encrypt, encrypted_fields, is_current
 
 BATCH = 500
-_MODELS: tuple[type[models.Model], ...] = (
-    Call,
-    CallMessage,
-    CallEvent,
-    Contact,
-    Interaction,
-    ContactChange,
-    MergeRecord,
-    WebhookEndpoint,
-    WebhookDelivery,
-    WebhookAttempt,
-    ContactImport,
-    BadRow,
-    EmailMessage,
-    EmailEvent,
-    InboundEmail,
-    Suppression,
-)
+
+
+def sealed_models(*, shared: bool) -> list[type[models.Model]]:
+    """Return every model with an encrypted field: those of the public schema, or those every tenant has."""
+    return [
+        model
+        for model in apps.get_models()
+        if encrypted_fields(model) and (model._meta.app_config.name not in settings.TENANT_APPS) == shared
+    ]
 
 
 def rotate_everything() -> Counter[str]:
@@ -50,11 +41,12 @@ def rotate_everything() -> Counter[str]:
         pass
     with in_public():
         counts["second factors"] = _rotate_authenticators()
-        counts["idempotent requests"] = _rotate_rows(IdempotentRequest)
+        for model in sealed_models(shared=True):
+            counts[str(model._meta.verbose_name_plural)] += _rotate_rows(model)
         tenants = list(Tenant.objects.real())
     for tenant in tenants:
         with entered(tenant):
-            for model in _MODELS:
+            for model in sealed_models(shared=False):
                 counts[str(model._meta.verbose_name_plural)] += _rotate_rows(model)
             counts["recordings"] += _rotate_files(Recording.objects.filter(status=RecordingStatus.STORED), "file_name")
             counts["attachments"] += _rotate_files(Attachment.objects.all(), "path")
@@ -83,7 +75,8 @@ def _stale(model: type[models.Model], names: list[str], pks: list[Any]) -> set[A
     """Return which of these rows hold a value that is not under the first key."""
     columns = ", ".join(f'"{name}"' for name in names)
     with connection.cursor() as cursor:
-        cursor.execute(f'SELECT id, {columns} FROM "{model._meta.db_table}" WHERE id = ANY(%s)', [pks])
+        key = model._meta.pk.column
+        cursor.execute(f'SELECT "{key}", {columns} FROM "{model._meta.db_table}" WHERE "{key}" = ANY(%s)', [pks])
         return {
             pk for pk, *values in cursor.fetchall() if any(value and not is_current(value.encode()) for value in values)
         }

@@ -56,11 +56,12 @@ def standings(*, tenant: Tenant, budget: Budget | None = None, now: datetime | N
     today = day_of(now or timezone.now(), tenant.time_zone)
     begins = {period: first_day(period, today) for period in budget.limits}
     rows = Tally.objects.filter(tenant=tenant, currency=budget.currency, day__gte=min(begins.values()))
-    sums = rows.aggregate(**{period: Sum("amount", filter=Q(day__gte=day)) for period, day in begins.items()})
+    # Not named by the period alone: a sum called “day” would be taken for the column.
+    sums = rows.aggregate(**{f"of_{period}": Sum("amount", filter=Q(day__gte=day)) for period, day in begins.items()})
     held = _held(tenant, budget.currency)
     found = []
     for period, limit in budget.limits.items():
-        spent = sums[period] or Decimal(0)
+        spent = sums[f"of_{period}"] or Decimal(0)
         level = level_for(spent + held, limit, budget.percents)
         found.append(Standing(period, begins[period], limit, spent, held, level))
     return found

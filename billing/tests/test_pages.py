@@ -12,7 +12,7 @@ from django.utils import timezone
 from billing.enums import Kind, Leg, Level, Period, Unit
 from billing.models import Account, Budget, BudgetAlert, Invoice, LedgerEntry, Plan, PlanMeter, Rate
 from billing.services.alerts import send_alert, unmailed
-from billing.services.budgets import tell_levels
+from billing.services.budgets import standings, tell_levels
 from billing.services.ledger import record_usage
 from billing.services.storing import meter_storage
 from billing.services.subscribing import make_prices
@@ -165,6 +165,19 @@ def test_each_level_is_told_once_by_mail_and_webhook(alice, bob, used, in_alice,
         assert not WebhookDelivery.objects.exists()
 
 
+def test_every_limit_stands_where_its_own_period_does(alice, bob, used, rate):
+    rate("1", item="yesterday")
+    at = timezone.now() - timedelta(days=1)
+    record_usage(tenant=alice, usages=[usage(item="yesterday", quantity=Decimal(2), at=at)])
+    Budget.objects.filter(tenant=alice).update(daily=Decimal(1), weekly=Decimal(10), monthly=Decimal(100))
+
+    found = {one.period: one for one in standings(tenant=alice)}
+
+    assert found[Period.DAY].spent == Decimal("0.52") and found[Period.DAY].level == Level.INFO
+    assert {one.limit for one in found.values()} == {1, 10, 100}
+    assert all(one.spent in (Decimal("0.52"), Decimal("2.52")) for one in found.values())
+
+
 def test_an_alert_whose_task_was_lost_is_mailed_later(alice, used, in_alice):
     Budget.objects.filter(tenant=alice).update(daily=Decimal("0.60"))
     (first, *_) = tell_levels(tenant=alice)
@@ -218,7 +231,7 @@ def test_from_the_plan_page_to_stripe_and_back(alice, owner, admin, visit, provi
     assert back.startswith("https://alice.test/billing/plan/?session=")
     assert client.get("/billing/plan/?" + back.partition("?")[2]).status_code == 302
 
-    record_usage(tenant=alice, usages=[usage(quantity=Decimal(50), at=timezone.now())])
+    record_usage(tenant=alice, usages=[usage(quantity=Decimal(50), at=timezone.now() + timedelta(seconds=1))])
     page = client.get("/billing/plan/").content.decode()
     assert "Trial until" in page and "Your plan" in page and "SBX-0001" in page
     assert "10 beyond what is included" in page

@@ -25,6 +25,7 @@ from telephony.services import metering
 from telephony.services.plans import plan_call
 from telephony.services.seats import seats_taken
 from telephony.services.spending import look_at_budget
+from telephony.services.testcalls import TestCallError, start_test_call
 from telephony.spending import SpendingPlan
 from telephony.tests.factories import make_call, make_finished_call
 from telephony.tests.test_bridge import Scene, call_tool
@@ -139,6 +140,28 @@ def test_a_call_whose_rates_nobody_knows_is_answered_while_anything_is_left(alic
     limit(alice, daily=Decimal(1))
 
     assert verbs(answer()[0]) == ["Connect", "Redirect"]
+
+
+def test_a_test_call_costs_money_too(in_alice, line, rates):
+    limit(in_alice, daily=Decimal("0.20"))
+    start_test_call(line=line, tenant=fresh(in_alice))
+    assert Reservation.objects.get().amount == Decimal("0.15")  # no carrier
+
+    with pytest.raises(TestCallError, match="budget"):
+        start_test_call(line=line, tenant=fresh(in_alice))
+    assert seats_taken(in_alice.schema_name) == 1
+
+
+def test_a_test_call_needs_a_subscription(in_alice, line):
+    subscribe(in_alice, status=AccountStatus.CANCELED)
+
+    with pytest.raises(TestCallError, match="subscription"):
+        start_test_call(line=line, tenant=fresh(in_alice))
+
+
+def fresh(tenant: Tenant) -> Tenant:
+    """As the next request has it."""
+    return Tenant.objects.get(pk=tenant.pk)
 
 
 # --- subscription ----------------------------------------------------------------------------------------------------

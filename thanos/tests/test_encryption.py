@@ -2,6 +2,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.db import connection
+from django.utils import timezone
 
 from telephony.models import Call, CallMessage
 from telephony.tests.factories import add_message, make_call, make_finished_call
@@ -88,6 +89,27 @@ def test_rotating_brings_everything_under_the_first_key(alice, bob, keys):
             assert CallMessage.objects.get().text == f"My cat is {word}."
             assert list(Call.objects.with_number("+15557001")) == [call]
             assert list(Call.objects.with_words(word)) == [call]
+
+
+def test_whatever_is_sealed_is_rotated(alice, keys):
+    from agents.connected.models import HttpTool
+    from billing.models import StripeEvent
+    from crm.payments.models import StripeConnection
+    from thanos.rotation import sealed_models
+
+    old = environment().field_encryption_keys[0]
+    with entered(alice):
+        StripeConnection.objects.create(secret_key="sk_test_x", token="t", account_id="acct_1")
+    StripeEvent.objects.create(event_id="evt_1", type="x", created=timezone.now(), payload={"a": 1})
+    new = Fernet.generate_key().decode()
+    keys(new, old)
+    call_command("rotate_keys", verbosity=0)
+    keys(new)
+
+    with entered(alice):
+        assert StripeConnection.objects.get().secret_key == "sk_test_x"
+    assert StripeEvent.objects.get().payload == {"a": 1}
+    assert HttpTool in sealed_models(shared=False) and StripeEvent in sealed_models(shared=True)
 
 
 def test_rotating_twice_writes_nothing_the_second_time(alice):

@@ -53,8 +53,7 @@ def claim(message_id: str) -> Message | None:
 
 async def _write_and_close(message: Message, tenant: Tenant) -> None:
     try:
-        with charged_to(Purpose(Kind.CHAT, str(message.conversation_id), tenant.schema_name)):
-            await write(message, tenant)
+        await write(message, tenant)
     finally:
         await close_clients()
         await close_async_client()
@@ -62,6 +61,11 @@ async def _write_and_close(message: Message, tenant: Tenant) -> None:
 
 async def write(message: Message, tenant: Tenant) -> None:
     """Answer a message that was claimed, and keep what came of it, whatever that is."""
+    with charged_to(Purpose(Kind.CHAT, str(message.conversation_id), tenant.schema_name)):
+        await _write(message, tenant)
+
+
+async def _write(message: Message, tenant: Tenant) -> None:
     writer, brief = _Writer(message), None
     try:
         said, turns = await in_tenant(tenant, _history, message)
