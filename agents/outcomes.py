@@ -21,8 +21,9 @@ class Outcome:
     transferred: int
     mean_length_s: float | None
     wait_p50_ms: int | None
-    cost: Decimal | None
+    cost: Decimal | None  # of a call, on average
     booked: int | None
+    currency: str = ""
 
     @property
     def answered_share(self) -> float | None:

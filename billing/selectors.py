@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Min, QuerySet, Sum
 
@@ -15,7 +16,7 @@ from billing import counting
 from billing.access import Subscribed
 from billing.enums import AccountStatus, Kind, Leg, Period
 from billing.forecast import LOOKS_BACK_DAYS, forecast
-from billing.models import Account, LedgerEntry, PlanMeter, Tally
+from billing.models import Account, Budget, LedgerEntry, PlanMeter, Tally
 from billing.naming import Name, names_of
 from billing.periods import first_day, next_first_day
 from billing.services.reporting import used_in_period
@@ -163,6 +164,12 @@ def month_forecast(*, tenant: Tenant, today: date, currency: str) -> Decimal | N
     sums = rows.filter(day__gte=begin).values("day").annotate(sum=Sum("amount")).order_by()
     first_use = rows.aggregate(first=Min("day"))["first"]
     return forecast(today=today, by_day={row["day"]: row["sum"] for row in sums}, first_use=first_use)
+
+
+def currency_of(tenant: Tenant) -> str:
+    """Return the currency an organisation's figures are shown in."""
+    budget = Budget.objects.filter(tenant=tenant).first()
+    return budget.currency if budget is not None else str(settings.ENV.billing_currency)
 
 
 def cost_of_contact(*, tenant: Tenant, contact_id: int) -> dict[str, tuple[Decimal, int]]:

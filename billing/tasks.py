@@ -63,9 +63,9 @@ def report_use() -> None:
 
 @shared_task(name="billing.compare_use")  # type: ignore[untyped-decorator]
 def compare_use() -> None:
-    """Once a day: what Stripe has added up against what we reported, and events that are too old to be kept."""
+    """Once a day: what providers say against what the ledger says, and events that are too old to be kept."""
     with in_public():
         events.forget_old()
-        reconciling.reconcile_day()
-        if is_configured() and (found := reporting.compare_all()):
-            logger.error("Stripe's sums are not ours.", extra={"meters": len(found)})
+        found = reconciling.reconcile_day()
+        found += reporting.compare_all() if is_configured() else []
+        reconciling.tell_staff(found)

@@ -6,8 +6,9 @@ from django.db import connection
 
 from agents.models import Agent
 from agents.outcomes import Outcome, register
+from billing.selectors import currency_of
 from telephony.enums import EndedReason
-from tenants.context import current_schema
+from tenants.context import current_schema, current_tenant
 
 VERSIONS = 6
 _SQL = """
@@ -23,9 +24,17 @@ WHERE call.agent_id = %s AND said.latency ? 'total' GROUP BY call.agent_version_
 """
 
 
+_COSTS = """
+SELECT call.agent_version_id, sum(entry.amount) / count(DISTINCT call.id), sum(entry.unknown)
+FROM telephony_call call JOIN public.billing_ledgerentry entry
+  ON entry.tenant_id = %s AND entry.kind = 'call' AND entry.subject = call.id::text AND entry.currency = %s
+WHERE call.agent_id = %s AND call.direction <> 'browser' GROUP BY call.agent_version_id
+"""
+
+
 @register
 def call_outcomes(agent: Agent) -> list[Outcome]:
-    """Return the newest versions' calls in the entered tenant. What a call costs, nobody measures yet."""
+    """Return the newest versions' calls in the entered tenant. A mean cost with an unknown part in it is unknown."""
     if current_schema() is None:
         return []
     with connection.cursor() as cursor:
@@ -33,6 +42,10 @@ def call_outcomes(agent: Agent) -> list[Outcome]:
         counts = {row[0]: row[1:] for row in cursor.fetchall()}
         cursor.execute(_WAITS, [agent.pk])
         waits = dict(cursor.fetchall())
+        tenant = current_tenant()
+        currency = currency_of(tenant)
+        cursor.execute(_COSTS, [tenant.pk, currency, agent.pk])
+        costs = {row[0]: row[1] for row in cursor.fetchall() if not row[2]}
     versions = agent.versions.filter(pk__in=list(counts))[:VERSIONS]
     return [
         Outcome(
@@ -44,7 +57,8 @@ def call_outcomes(agent: Agent) -> list[Outcome]:
             transferred=counts[version.pk][2],
             mean_length_s=None if (mean := counts[version.pk][3]) is None else float(mean),
             wait_p50_ms=None if (wait := waits.get(version.pk)) is None else round(wait),
-            cost=None,
+            cost=costs.get(version.pk),
+            currency=currency,
             booked=None,
         )
         for version in versions

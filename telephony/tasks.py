@@ -38,6 +38,7 @@ def log_call(*, call_id: str) -> None:
 @shared_task(name="telephony.meter_call")  # type: ignore[untyped-decorator]
 def meter_call(*, call_id: str) -> None:
     write_pending()  # when its streams began and ended may still be on the way
+    callers.log_call(call_id=call_id)  # whose call it was is known then
     metering.meter_call(call_id=call_id)
 
 

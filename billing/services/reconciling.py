@@ -7,17 +7,19 @@ entries are added up by their own moment, so both speak of the same hours.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from django.conf import settings
+from django.core.mail import EmailMessage
 from django.db.models import Sum
+from django.template.loader import render_to_string
 from django.utils import timezone
 
 from billing.models import Drift, LedgerEntry
-from tenants.models import Tenant
+from tenants.models import Tenant, User
 
 logger = logging.getLogger("billing")
 
@@ -79,6 +81,18 @@ def _compare(provider: str, day: date, figure: Figure) -> Drift | None:
 def fits(ours: Decimal, theirs: Decimal) -> bool:
     """Tell whether two figures are the same but for the threshold, a share of the larger one."""
     return abs(ours - theirs) * 100 <= max(abs(ours), abs(theirs)) * settings.ENV.drift_threshold_percent
+
+
+def tell_staff(found: Sequence[Drift]) -> int:
+    """Mail the staff what does not fit; return to how many."""
+    staff = list(User.objects.filter(is_staff=True, is_active=True).values_list("email", flat=True))
+    if not found or not staff:
+        return 0
+    context = {"drifts": found, "url": f"{settings.PUBLIC_URL}/admin/billing/drift/"}
+    body = render_to_string("billing/mail/drift.txt", context)
+    for address in staff:
+        EmailMessage("Figures of providers are not ours", body, to=[address]).send()
+    return len(staff)
 
 
 def note_drift(

@@ -9,7 +9,10 @@ from typing import Any
 
 
 def moment(seconds: Any) -> datetime | None:
-    return datetime.fromtimestamp(int(seconds), UTC) if seconds else None
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC) if seconds else None
+    except (ValueError, OverflowError, OSError, TypeError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

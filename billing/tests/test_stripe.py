@@ -9,19 +9,27 @@ from decimal import Decimal
 
 import pytest
 import requests
+from django.core import mail
 from django.test import Client
 from django.utils import timezone
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from billing.enums import EventState, MeterState
 from billing.models import Account, Drift, Invoice, LedgerEntry, MeterEvent, Plan, PlanMeter, StripeEvent
 from billing.services import events, reporting, subscribing
 from billing.services.ledger import correct, record_usage
+from billing.services.reconciling import tell_staff
 from billing.services.syncing import sync_account, sync_invoices
 from billing.stripe.client import NotConfiguredError, StripeError, installation_client
 from billing.tests.conftest import usage
 from sandbox.stripe.account import DAY
 from sandbox.stripe.webhook import sign
 from tenants.context import entered
+from tenants.enums import Role
+from tenants.models import Membership
+from tenants.services.people import PeopleError, invite_person
 
 RETURN = "https://alice.test/billing/plan/"
 
@@ -245,6 +253,14 @@ def test_a_change_of_plan_replaces_the_price_and_the_meters(subscribed, bank, pl
     assert prices == {plan.price_id, plan.meters.get().price_id}
 
 
+def test_a_plan_limits_how_many_people_there_are(subscribed, alice, bob, plan, admin, owner, stranger):
+    inviting = Membership.objects.get(tenant=alice, user=owner)
+    elsewhere = Membership.objects.get(tenant=bob, user=stranger)
+    with pytest.raises(PeopleError, match="2 people"):
+        invite_person(tenant=alice, email="c@x.test", role=Role.MEMBER, invited_by=inviting, base_url="https://x")
+    assert invite_person(tenant=bob, email="c@x.test", role=Role.MEMBER, invited_by=elsewhere, base_url="https://x")
+
+
 def test_a_plan_that_is_too_small_is_refused(subscribed, alice, bigger, plan, admin, member):
     subscribing.change_plan(tenant=alice, plan=bigger)
 
@@ -282,6 +298,10 @@ def post(body: bytes, headers: dict[str, str]) -> int:
     return answer.status_code
 
 
+def _dumped(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
 EVENT = json.dumps(
     {"id": "evt_1", "object": "event", "type": "charge.refunded", "created": 1, "data": {"object": {}}}
 ).encode()
@@ -314,6 +334,23 @@ def test_what_is_signed_and_makes_no_sense_is_refused(providers, db, body):
 
     assert post(body, headers) in (400, 403)
     assert not StripeEvent.objects.exists()
+
+
+@given(
+    st.binary(max_size=300) | st.recursive(st.none() | st.text() | st.integers(), st.lists, max_leaves=4).map(_dumped),
+    st.dictionaries(
+        st.sampled_from(["object", "id", "type", "created", "data"]), st.text(max_size=9) | st.integers(), max_size=5
+    ),
+    st.booleans(),
+)
+@examples(max_examples=60, suppress_health_check=list(HealthCheck))
+def test_whatever_comes_is_answered_and_nothing_breaks(providers, db, body, event, is_signed):
+    for sent in (body, json.dumps(event).encode()):
+        headers = sign(sent, "whsec_sandbox").headers if is_signed else {"Stripe-Signature": "t=1,v1=0"}
+        status = post(sent, headers)
+        assert status in ((200, 400, 403) if is_signed else (403,))
+    events.apply_waiting()
+    assert not StripeEvent.objects.filter(state=EventState.WAITING).exists()
 
 
 def test_the_same_event_twice_is_there_once(providers, db):
@@ -522,7 +559,7 @@ def test_use_beyond_what_is_included_is_on_the_invoice(subscribed, bank):
     assert newest.total == Decimal("55.00")  # 49 and fifty minutes at twelve cents
 
 
-def test_what_stripe_has_added_up_is_compared(subscribed, bank, plan):
+def test_what_stripe_has_added_up_is_compared(subscribed, owner, bank, plan):
     meter = plan.meters.get()
     used(subscribed.tenant, 100)
     reporting.queue_use()
@@ -536,8 +573,12 @@ def test_what_stripe_has_added_up_is_compared(subscribed, bank, plan):
     found = reporting.compare_use(account=Account.objects.get(), meter=meter)
     assert found.drift is not None and (found.drift.ours, found.drift.theirs) == (100, 90)
     assert len(found.drift.keys) == 1
-    reporting.compare_all()
+    assert reporting.compare_all() == [found.drift]
     assert Drift.objects.count() == 1
+    owner.is_staff = True
+    owner.save()
+    assert tell_staff([found.drift]) == 1
+    assert "theirs 90, ours 100" in mail.outbox[-1].body and mail.outbox[-1].to == [owner.email]
 
 
 def test_what_was_sent_a_moment_ago_is_no_difference(subscribed, bank, plan):

@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import push_url
 
+from billing.selectors import cost_of_contact
 from crm.contactfields import FIELDS
 from crm.enums import FactSource, InteractionKind, JobKind
 from crm.fieldtypes import FieldError
@@ -89,6 +90,7 @@ def contact_detail(request: MemberRequest, contact_id: int) -> HttpResponse:
             tenant=request.tenant, initial={"kind": InteractionKind.NOTE, "user": str(request.user.pk)}
         ),
         "open_tasks": contact.interactions.open_tasks().select_related("user").order_by("due_on")[:20],
+        "costs": cost_of_contact(tenant=request.tenant, contact_id=contact.pk),
         "merges": MergeRecord.objects.filter(kept=contact, undone_at=None).select_related("merged"),
     }
     return render(request, "crm/contact_detail.html", context)

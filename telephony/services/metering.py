@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
 from billing.enums import Kind, Leg
-from billing.models import Budget, LedgerEntry
+from billing.models import LedgerEntry
 from billing.pricing import Cost
+from billing.selectors import currency_of
 from billing.services.budgets import tell_call, tell_levels
 from billing.services.ledger import correct, costs_of, price_list, record_usage
 from billing.services.reserving import release
@@ -177,9 +177,7 @@ def cost_of_call(*, call: Call, tenant: Tenant, currency: str, now: datetime | N
 
 def call_cost(call: Call, tenant: Tenant) -> CallCost:
     """The same in the currency of the organisation's budget."""
-    budget = Budget.objects.filter(tenant=tenant).first()
-    currency = budget.currency if budget is not None else settings.ENV.billing_currency
-    return cost_of_call(call=call, tenant=tenant, currency=currency)
+    return cost_of_call(call=call, tenant=tenant, currency=currency_of(tenant))
 
 
 def _prices_another(entry: LedgerEntry) -> bool:

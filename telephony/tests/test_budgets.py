@@ -10,8 +10,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from agents.models import Agent
+from agents.outcomes import outcomes_of
 from billing.enums import AccountStatus, Level
 from billing.models import Account, Budget, BudgetAlert, LedgerEntry, Plan, Rate, Reservation, Tally
+from billing.selectors import cost_of_contact
 from billing.services.ledger import record_usage
 from billing.tests.conftest import THEN, usage
 from crm.services.contacts import create_contact
@@ -500,3 +503,26 @@ def test_refused_calls_cost_what_the_carrier_says(alice, line, rates):
         metering.meter_call(call_id=str(Call.objects.get(call_sid=form["CallSid"]).pk))
 
     assert Tally.objects.get().quantity == 1
+
+
+def test_what_calls_of_a_contact_and_a_version_cost(in_alice, bob, line, rates, owner):
+    agent = Agent.objects.get(slug="receptionist")
+    contact = create_contact(values={"contact_name": "Ada", "phones": [{"label": "", "number": "+15557001"}]}, by=owner)
+    for _ in range(2):
+        call = finished(line, agent=agent, agent_version=agent.published, contact=contact)
+        metering.meter_call(call_id=str(call.pk))
+
+    (outcome,) = outcomes_of(agent)
+    assert (outcome.cost, outcome.currency) == (Decimal("0.175"), "USD")
+    assert cost_of_contact(tenant=in_alice, contact_id=contact.pk) == {"USD": (Decimal("0.35"), 0)}
+    assert cost_of_contact(tenant=bob, contact_id=contact.pk) == {}
+    with entered(bob):
+        assert outcomes_of(agent) == []
+
+
+def test_one_unknown_part_makes_a_version_s_cost_unknown(in_alice, line, rates):
+    Rate.objects.filter(item="voice-agent").delete()
+    agent = Agent.objects.get(slug="receptionist")
+    metering.meter_call(call_id=str(finished(line, agent=agent, agent_version=agent.published).pk))
+
+    assert outcomes_of(agent)[0].cost is None

@@ -14,6 +14,7 @@ from django.utils import timezone
 from tenants.audit import record
 from tenants.enums import AuditAction, Role
 from tenants.models import Invitation, Membership, Tenant, User
+from tenants.seats import seats_of
 
 INVITATION_LIFETIME = timedelta(days=7)
 
@@ -29,13 +30,15 @@ def token_hash(token: str) -> str:
 def invite_person(*, tenant: Tenant, email: str, role: Role, invited_by: Membership, base_url: str) -> str:
     """Invite somebody by e-mail and return the link, which works once and for a week.
 
-    Raises PeopleError for somebody who is a member, and for an owner invited by anybody but an owner.
+    Raises PeopleError for somebody who is a member, beyond what the plan allows, and for an owner invited by anybody but
+    an owner.
     """
     email = email.strip().casefold()
     if role == Role.OWNER and not invited_by.is_owner:
         raise PeopleError("Only an owner can invite an owner.")
     if Membership.objects.filter(tenant=tenant, user__email__iexact=email).exists():
         raise PeopleError("This person is a member already.")
+    _need_a_seat(tenant)
     token = secrets.token_urlsafe(32)
     with transaction.atomic():
         Invitation.objects.filter(tenant=tenant, email=email, accepted_at=None).delete()  # a new one replaces the old
@@ -51,6 +54,14 @@ def invite_person(*, tenant: Tenant, email: str, role: Role, invited_by: Members
         link = f"{base_url}/join/{token}/"
         transaction.on_commit(lambda: _mail_invitation(invitation, link))
     return link
+
+
+def _need_a_seat(tenant: Tenant) -> None:
+    """Raises PeopleError when the plan has no place for one more."""
+    seats = seats_of(tenant)
+    if seats is not None and Membership.objects.filter(tenant=tenant).count() >= seats:
+        people = "person" if seats == 1 else "people"
+        raise PeopleError(f"Your plan is for {seats} {people}. Choose a larger one, or take somebody out first.")
 
 
 def _mail_invitation(invitation: Invitation, link: str) -> None:
@@ -80,6 +91,7 @@ def accept_invitation(*, invitation: Invitation, user: User | None, name: str = 
         user = User.objects.create_user(invitation.email, password, name=name)
     elif user.email.casefold() != invitation.email.casefold():
         raise PeopleError(f"This invitation is for {invitation.email}; you are signed in as {user.email}.")
+    _need_a_seat(invitation.tenant)
     Membership.objects.get_or_create(tenant=invitation.tenant, user=user, defaults={"role": invitation.role})
     record(AuditAction.INVITATION_ACCEPTED, tenant=invitation.tenant, actor=user)
     return user
