@@ -73,6 +73,7 @@ class Installation:
             "STRIPE_WEBHOOK_SECRET": self.providers.bank.own.hooks.secret,
             "SMTP_FROM_EMAIL": SENDER,
             "INBOUND_EMAIL_HOST": "replies.test",
+            "WORKER_PROCESSES": "1",  # several installations share two cores
             "DRAIN_TIMEOUT_S": "20",
             "MAX_CONCURRENT_CALLS": "100",
             **environment,

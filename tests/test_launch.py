@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("launch")]
 
 
 def launched(folder: Path) -> Iterator[Installation]:
-    made = Installation(folder / "state", port=_free_port(), DRAIN_TIMEOUT_S="20")
+    made = Installation(folder / "state", port=_free_port(), DRAIN_TIMEOUT_S="20", WORKER_PROCESSES="3")
     made.start()
     yield made
     if made.process.poll() is None:

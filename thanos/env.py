@@ -101,6 +101,8 @@ class Environment(BaseSettings):
     # Networks that outgoing webhooks may reach although they are not on the public internet, http included.
     webhook_allowed_networks: Annotated[list[str], NoDecode] = []
 
+    # Background workers of `serve`: each takes 150 MB and a few seconds of a core to start.
+    worker_processes: int = Field(3, ge=1, le=3)
     # How long a worker that was told to stop lets running calls finish.
     drain_timeout_s: float = Field(30.0, ge=0)
     max_concurrent_calls: int = Field(50, ge=1)

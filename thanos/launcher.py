@@ -65,6 +65,31 @@ class Options:
     demo: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Worker:
+    name: str
+    queues: tuple[str, ...]
+    threads: int
+
+
+WORKERS = (
+    Worker("worker", ("default", "transcripts", "scheduled"), 4),
+    # What takes long has a process of its own, so that no transcript waits behind an import.
+    Worker("bulk", ("bulk", "webhooks", "email"), 4),
+    # Answers of language models take seconds, in which a thread does nothing but wait.
+    Worker("agents", ("agents",), 6),
+)
+
+
+def workers_of(processes: int) -> list[Worker]:
+    """Return who does the work in the background: on a small machine the last process does that of several."""
+    kept, rest = list(WORKERS[:processes]), WORKERS[processes:]
+    for worker in rest:
+        last = kept[-1]
+        kept[-1] = Worker(last.name, (*last.queues, *worker.queues), last.threads + worker.threads)
+    return kept
+
+
 def say(text: str = "") -> None:
     print(text, flush=True)
 
@@ -109,11 +134,8 @@ class Launcher:
             await self._wait_until_ready()
             self._log("Ready.")
             if not self.stopping.is_set():
-                # What takes long has a process of its own, so that no transcript waits behind an import; and nobody
-                # waits for it to start.
-                await self._start_worker("bulk", "bulk,webhooks,email", 4, variables, environment())
-                # Answers of language models take seconds, in which a thread does nothing but wait.
-                await self._start_worker("agents", "agents", 6, variables, environment())
+                for worker in workers_of(environment().worker_processes)[1:]:  # nobody waits for them to start
+                    await self._start_worker(worker, variables, environment())
             await self._demonstrate()
             await self._wait_for_end()
         finally:
@@ -264,20 +286,18 @@ class Launcher:
         web = {**variables, "DATABASE_POOL_SIZE": "20"}
         command = [sys.executable, "-m", "thanos.web", str(number)]
         await self.processes.start(Child("web", command, web, (number,), stop_timeout_s=env.drain_timeout_s + 8))
-        await self._start_worker("worker", "default,transcripts,scheduled", 4, variables, env, beat=True)
+        await self._start_worker(workers_of(env.worker_processes)[0], variables, env)
 
-    async def _start_worker(
-        self, name: str, queues: str, concurrency: int, variables: dict[str, str], env: Environment, *, beat: bool = False
-    ) -> None:
+    async def _start_worker(self, worker: Worker, variables: dict[str, str], env: Environment) -> None:
         # On a bare machine root is all there is; tasks are JSON, so the warning's reason (pickle) does not apply.
         quiet = "ignore:You're running the worker with superuser"
         command = [sys.executable, "-m", "celery", "--quiet", "-A", "thanos.celery", "worker", "--pool", "threads"]
-        command += ["--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--hostname", f"{name}@%h"]
-        command += ["--concurrency", str(concurrency), "--queues", queues]
-        if beat:
+        command += ["--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--hostname", f"{worker.name}@%h"]
+        command += ["--concurrency", str(worker.threads), "--queues", ",".join(worker.queues)]
+        if "scheduled" in worker.queues:
             command += ["--beat", "--schedule", str(env.state_dir / "beat")]
         environment = {**variables, "DATABASE_POOL_SIZE": "10", "PYTHONWARNINGS": quiet}
-        await self.processes.start(Child(name, command, environment))
+        await self.processes.start(Child(worker.name, command, environment))
 
     async def _wait_until_ready(self) -> None:
         url = (

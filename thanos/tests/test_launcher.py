@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from thanos.launcher import WORKERS, workers_of
+
+
+@pytest.mark.parametrize(
+    ("processes", "names"), [(3, ["worker", "bulk", "agents"]), (2, ["worker", "bulk"]), (1, ["worker"])]
+)
+def test_every_queue_is_served_by_however_many_processes(processes, names):
+    found = workers_of(processes)
+
+    assert [worker.name for worker in found] == names
+    assert [queue for worker in found for queue in worker.queues] == [queue for one in WORKERS for queue in one.queues]
+    assert sum(worker.threads for worker in found) == sum(one.threads for one in WORKERS)
+
+
+def test_every_task_has_a_queue_that_is_served():
+    from django.conf import settings
+
+    served = {queue for worker in WORKERS for queue in worker.queues}
+    routed = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
+
+    assert routed | {settings.CELERY_TASK_DEFAULT_QUEUE} <= served
