@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Any
 
+from csp.decorators import csp_update
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -30,8 +32,6 @@ from tenants.enums import AuditAction
 
 
 def _budget(request: MemberRequest) -> Budget:
-    from django.conf import settings
-
     defaults = {"currency": settings.ENV.billing_currency}
     return Budget.objects.get_or_create(tenant=request.tenant, defaults=defaults)[0]
 
@@ -153,6 +153,13 @@ def budget(request: MemberRequest) -> HttpResponse:
 # --- plan and invoices -----------------------------------------------------------------------------------------------
 
 
+# A form that ends on another site needs its leave, redirects included.
+_MAY_LEAD_TO_STRIPE = csp_update(
+    {"form-action": [*settings.ENV.stripe_pages, *filter(None, [settings.ENV.stripe_api_url])]}
+)
+
+
+@_MAY_LEAD_TO_STRIPE
 @require_GET
 @manager_required
 def plan(request: MemberRequest) -> HttpResponse:

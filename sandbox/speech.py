@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import os
 import threading
 from functools import lru_cache
 
@@ -14,7 +15,7 @@ from sandbox.audio import SILENCE, encoding_table
 SYNCHRONOUS = 2
 CHARS_UTF8 = 1
 PARAMETER_RATE = 1
-WORDS_PER_MINUTE = 185
+WORDS_PER_MINUTE = int(os.environ.get("SANDBOX_WORDS_PER_MINUTE", "185"))  # as people speak
 OUTPUT_HZ = 8000
 LONGEST_PAUSE = 1600  # bytes of pure silence inside one utterance: 200 ms, well below what ends a turn
 

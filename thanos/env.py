@@ -92,6 +92,8 @@ class Environment(BaseSettings):
     stripe_api_url: str = ""
     # Several secrets, comma-separated, while one takes the place of another.
     stripe_webhook_secret: Annotated[list[str], NoDecode] = []
+    # Where its checkout and its portal are: a form of ours may lead there. Others with a domain of one's own at Stripe.
+    stripe_pages: Annotated[list[str], NoDecode] = ["https://checkout.stripe.com", "https://billing.stripe.com"]
     stripe_api_version: str = "2026-10-28.endive"
     billing_currency: str = Field("USD", pattern=r"^[A-Z]{3}$")  # of uses that no rate has given one
     drift_threshold_percent: int = Field(2, ge=0)  # by how much a provider's figure may differ from the ledger's
@@ -118,6 +120,7 @@ class Environment(BaseSettings):
         "webhook_allowed_networks",
         "sendgrid_webhook_public_key",
         "stripe_webhook_secret",
+        "stripe_pages",
         mode="before",
     )
     @classmethod
