@@ -47,6 +47,8 @@ def shown(amount: Decimal | None, currency: str) -> str:
     whole = Decimal(1).scaleb(-minor_exponent(currency))
     fine = abs(amount) < 1 and amount != amount.quantize(whole)
     rounded = amount.quantize(Decimal("0.0001") if fine else whole, ROUND_HALF_EVEN)
+    if amount and not rounded:
+        return f"less than {shown(Decimal('0.0001'), currency)}"
     sign, symbol = "−" if rounded < 0 else "", SYMBOLS.get(currency.upper())
     digits = f"{abs(rounded):,}"
     return f"{sign}{symbol}{digits}" if symbol else f"{sign}{digits} {currency.upper()}"

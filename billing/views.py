@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, timedelta
-from typing import Any
 
 from csp.decorators import csp_update
 from django.conf import settings
@@ -17,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from billing import selectors
 from billing.access import access_of
 from billing.enums import Kind, Period
+from billing.exporting import lines_of
 from billing.forms import BudgetForm
 from billing.models import Account, Budget, BudgetAlert, Invoice, Plan
 from billing.naming import names_of
@@ -78,31 +77,10 @@ def costs_csv(request: MemberRequest) -> HttpResponseBase:
         "pk"
     )
     record_request(request, AuditAction.FILE_DOWNLOADED, target=f"costs of {month:%Y-%m}")
-    response = StreamingHttpResponse(_lines(rows), content_type="text/csv; charset=utf-8")
+    response = StreamingHttpResponse(lines_of(rows), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="costs-{month:%Y-%m}.csv"'
     response["Cache-Control"] = "private, no-store"
     return response
-
-
-_COLUMNS = (
-    "at", "kind", "subject", "leg", "provider", "item", "unit", "quantity", "amount", "currency", "source", "key",
-)  # fmt: skip
-
-
-class _Echo:
-    """A file that hands back what is written to it: a csv.writer writes lines, and a response wants to yield them."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
-def _lines(rows: Any) -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield writer.writerow(_COLUMNS)
-    for entry in rows.iterator(chunk_size=2_000):
-        values = [getattr(entry, name) for name in _COLUMNS]
-        values[0] = entry.at.isoformat()
-        yield writer.writerow(["" if value is None else value for value in values])
 
 
 @require_GET

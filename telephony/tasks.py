@@ -79,6 +79,7 @@ def sweep_open_calls() -> None:
             callers.log_call(call_id=call_id)
         for call_id in metering.unmetered_calls():
             metering.meter_call(call_id=call_id)
+        metering.release_orphans()
         seats.reconcile_seats(schema=tenant.schema_name)
 
     for_each_tenant(sweep)

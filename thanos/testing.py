@@ -26,7 +26,6 @@ TEST_ENVIRONMENT = {
     "DEEPGRAM_API_KEY": "test-key",
     "PUBLIC_BASE_URL": "https://calls.example",
     "SANDBOXED_PROVIDERS": "",
-    "SANDBOX_WORDS_PER_MINUTE": "300",  # whole calls take their time: here everybody speaks quickly
     "OPENAI_API_KEY": "",
     "OPENAI_BASE_URL": "",
     "ANTHROPIC_API_KEY": "",

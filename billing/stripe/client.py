@@ -127,6 +127,10 @@ class StripeClient:
     def change_subscription(self, subscription_id: str, params: Any, *, key: str) -> Object:
         return self._do(lambda client: client.v1.subscriptions.update(subscription_id, params, {"idempotency_key": key}))
 
+    def cancel_subscription(self, subscription_id: str) -> Object:
+        """End it now, with what was used charged on a last invoice."""
+        return self._do(lambda client: client.v1.subscriptions.cancel(subscription_id, {"invoice_now": True}))
+
     # --- invoices and payments -----------------------------------------------------------------------------------
 
     def invoice(self, invoice_id: str) -> Object:

@@ -21,13 +21,18 @@ register = template.Library()
 
 
 @register.simple_tag
-def money(amount: Decimal | None, currency: str) -> SafeString | str:
+def money(value: Decimal | None, currency: str) -> SafeString:
     """An amount to read, the exact one on hover."""
-    if not isinstance(amount, Decimal):
+    if not isinstance(value, Decimal):
         return format_html('<span class="unknown">{}</span>', UNKNOWN)
-    return format_html(
-        '<span class="money" title="{} {}">{}</span>', f"{amount.normalize():f}", currency, shown(amount, currency)
-    )
+    exact = f"{value.normalize():f} {currency}"
+    return format_html('<span class="money" title="{}">{}</span>', exact, shown(value, currency))
+
+
+@register.filter
+def amount(value: Decimal | None, currency: str) -> str:
+    """An amount as plain text, for where no markup may stand."""
+    return shown(value, currency)
 
 
 @register.filter

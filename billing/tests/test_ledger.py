@@ -177,7 +177,7 @@ def test_a_sum_that_is_not_the_ledger_s_is_found(alice, rate):
 class Sums(TestCase):
     """Whatever is written in whatever pieces, the sums are the ledger's."""
 
-    @examples(max_examples=25)
+    @examples(max_examples=15)
     @given(
         st.lists(
             st.tuples(

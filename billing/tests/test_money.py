@@ -63,6 +63,7 @@ def test_how_many_places_a_currency_has(currency, expected):
         (None, "USD", "unknown"),
         ("0", "USD", "$0.00"),
         ("0.0085", "USD", "$0.0085"),
+        ("0.00004", "USD", "less than $0.0001"),
         ("0.25", "USD", "$0.25"),
         ("1234.5", "EUR", "€1,234.50"),
         ("-3.2", "USD", "−$3.20"),

@@ -118,6 +118,7 @@ def test_a_budget_is_set_told_and_shown_everywhere(alice, owner, visit, used):
     assert "Most of the budget is used" in client.get("/").content.decode()
     page = client.get("/billing/budget/").content.decode()
     assert "$0.52" in page and "$0.60" in page
+    assert 'aria-label="$0.52 spent and $0.00 set aside of $0.60"' in page
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def plan(providers, db):
     return made
 
 
-def test_from_the_plan_page_to_stripe_and_back(alice, owner, admin, visit, providers, plan, used):
+def test_from_the_plan_page_to_stripe_and_back(alice, owner, admin, visit, providers, plan):
     import requests
 
     client = visit(owner)

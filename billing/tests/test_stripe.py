@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from billing.enums import EventState, MeterState
 from billing.models import Account, Drift, Invoice, LedgerEntry, MeterEvent, Plan, PlanMeter, StripeEvent
+from billing.receivers import export_ledger, forget_events
 from billing.services import events, reporting, subscribing
 from billing.services.ledger import correct, record_usage
 from billing.services.reconciling import tell_staff
@@ -421,7 +422,7 @@ def test_ten_thousand_events_in_any_order_end_in_the_same_state(subscribed, bank
 def _apply_all(found):
     rows = [StripeEvent(event_id=event["id"], type=event["type"], created=timezone.now(), payload=event) for event in found]
     StripeEvent.objects.bulk_create(rows, ignore_conflicts=True)
-    while events.apply_waiting(limit=2_500):
+    while events.apply_waiting(limit=6_000):
         pass
     account = Account.objects.values(
         "status", "subscription_id", "period_begins", "period_ends", "past_due_since", "plan"
@@ -643,5 +644,33 @@ def test_an_organisation_s_events_run_inside_it(subscribed, alice):
         account_changed.disconnect(dispatch_uid="test")
 
     assert seen == [alice]
+
+
+def test_an_organisation_that_is_deleted_is_not_charged_any_more(subscribed, bank):
+    subscribed.delete()
+    assert the_subscription(bank)["status"] == "canceled"
+
+
+def test_it_is_deleted_though_stripe_is_away(subscribed, bank, providers, caplog):
+    providers.bank.faults += [("subscriptions", 500, 0.0)] * 3
+
+    subscribed.delete()
+
+    assert the_subscription(bank)["status"] == "trialing"
+    assert "end it at Stripe" in caplog.text
+    assert not Account.objects.exists()
+
+
+def test_an_organisation_s_copy_has_its_ledger(alice, bob, rate, tmp_path):
+    rate("0.01")
+    record_usage(tenant=alice, usages=[usage(key="mine")])
+    record_usage(tenant=bob, usages=[usage(key="theirs")])
+    StripeEvent.objects.create(event_id="evt_1", scope=alice.schema_name, type="x", created=timezone.now(), payload={})
+
     with entered(alice):
-        pass
+        export_ledger(tenant=alice, folder=tmp_path)
+    forget_events(schema=alice.schema_name)
+
+    text = (tmp_path / "ledger.csv").read_text()
+    assert "mine" in text and "theirs" not in text
+    assert not StripeEvent.objects.exists()

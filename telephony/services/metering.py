@@ -12,7 +12,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from billing.enums import Kind, Leg
-from billing.models import LedgerEntry
+from billing.models import LedgerEntry, Reservation
 from billing.pricing import Cost
 from billing.selectors import currency_of
 from billing.services.budgets import tell_call, tell_levels
@@ -28,6 +28,7 @@ SEQUENCES_PER_STREAM = 1_000_000
 LATE = timedelta(seconds=20)
 UNMEASURED = timedelta(minutes=2)  # how long the carrier's own length is waited for
 AT_ONCE = 200
+ORPHANED = timedelta(minutes=5)
 
 
 def facts_of(call: Call) -> CallFacts:
@@ -195,6 +196,15 @@ def _reckoned(cost: Cost, currency: str) -> tuple[str, CostPart]:
     amount = cost.amount if cost.price is not None and cost.price.currency == currency else None
     part = CostPart(usage.provider, usage.item, usage.unit, usage.quantity, amount, usage.source.label)
     return usage.leg, part
+
+
+def release_orphans(*, now: datetime | None = None) -> int:
+    """Give back what was set aside for calls that are over, or never came to be; return how many."""
+    old = Reservation.objects.filter(tenant=current_tenant(), created_at__lt=(now or timezone.now()) - ORPHANED)
+    subjects = list(old.values_list("subject", flat=True))
+    alive = Call.objects.filter(call_sid__in=subjects, metered_at=None).values_list("call_sid", flat=True)
+    orphans = set(subjects) - set(alive)
+    return old.filter(subject__in=orphans).delete()[0] if orphans else 0
 
 
 def unmetered_calls(*, now: datetime | None = None) -> list[str]:

@@ -526,3 +526,24 @@ def test_one_unknown_part_makes_a_version_s_cost_unknown(in_alice, line, rates):
     metering.meter_call(call_id=str(finished(line, agent=agent, agent_version=agent.published).pk))
 
     assert outcomes_of(agent)[0].cost is None
+
+
+def test_what_was_set_aside_for_nothing_is_given_back(in_alice, bob, line, rates):
+    running, over = make_call(line), finished(line)
+    metering.meter_call(call_id=str(over.pk))
+    old = timezone.now() - timedelta(minutes=6)
+    for tenant, subject, at in (
+        (in_alice, running.call_sid, old),
+        (in_alice, over.call_sid, old),
+        (in_alice, "CAnever", old),
+        (in_alice, "CAjustnow", timezone.now()),
+        (bob, "CAnever", old),
+    ):
+        Reservation.objects.create(tenant=tenant, subject=subject, amount=1, currency="USD", created_at=at)
+
+    assert metering.release_orphans() == 2
+    assert set(Reservation.objects.filter(tenant=in_alice).values_list("subject", flat=True)) == {
+        running.call_sid,
+        "CAjustnow",
+    }
+    assert Reservation.objects.filter(tenant=bob).count() == 1
