@@ -31,7 +31,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     speech.speak("Warm up the voice.")
     installation = Installation(tmp_path_factory.mktemp("house") / "state", port=port)
     installation.start()
-    installation.come_to_rest()
     installation.add_tenant("one.test", "+15550100")
     installation.add_tenant("two.test", "+15550200")
     values = {

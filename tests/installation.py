@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,6 @@ from thanos.testing import fingerprint
 
 PASSWORD = "a long enough password"
 SENDER = "hello@platform.test"
-REST_TIMEOUT_S = 45.0
-RESTING_CPU_S = 0.3  # of all its processes in a second
 START_TIMEOUT_S = 180.0  # of a machine that is busy with other installations
 # Organisations that every copy of the prepared installation has already, and their numbers.
 PREPARED = {"one.test": "+15550100", "two.test": "+15550200", "one.localhost": "+15550300"}
@@ -110,26 +108,6 @@ class Installation:
             return requests.get(f"{self.url}/health", timeout=1).status_code == 200
         except requests.RequestException:
             return False
-
-    def come_to_rest(self) -> None:
-        """Wait until its workers have started, too: they do so behind the first requests, and take both cores for it."""
-        begun = time.monotonic()
-        before = self._cpu_s()
-        while time.monotonic() - begun < REST_TIMEOUT_S:
-            time.sleep(1)
-            now = self._cpu_s()
-            if now - before < RESTING_CPU_S:
-                return
-            before = now
-
-    def _cpu_s(self) -> float:
-        leader = psutil.Process(self.process.pid)
-        spent = 0.0
-        for process in [leader, *leader.children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                times = process.cpu_times()
-                spent += times.user + times.system
-        return spent
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

@@ -12,7 +12,7 @@ from tests.installation import Installation, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pages")]
 
-ROWS = 30_000
+ROWS = 12_000
 
 
 def test_kill_of_the_worker_in_the_middle_of_an_import(house: Installation):
