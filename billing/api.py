@@ -132,7 +132,7 @@ class CostViewSet(viewsets.ViewSet):
     required_scopes = SCOPES
 
     @extend_schema(parameters=[SpanSerializer], responses=ReportSerializer)
-    def list(self, request: Request) -> Response:
+    def retrieve(self, request: Request) -> Response:
         tenant = _tenant(request)
         span = SpanSerializer(data=request.query_params.dict(), context={"time_zone": tenant.time_zone})
         span.is_valid(raise_exception=True)
@@ -194,7 +194,7 @@ class BudgetViewSet(viewsets.ViewSet):
     required_scopes = SCOPES
 
     @extend_schema(responses=BudgetSerializer)
-    def list(self, request: Request) -> Response:
+    def retrieve(self, request: Request) -> Response:
         return Response(BudgetSerializer(_budget(_tenant(request))).data)
 
     @extend_schema(request=BudgetSerializer, responses=BudgetSerializer)
@@ -232,9 +232,11 @@ class InvoiceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         return Invoice.objects.filter(tenant=_tenant(self.request))
 
 
-budget = BudgetViewSet.as_view({"get": "list", "patch": "partial_update"})
-urlpatterns = [path("budget/", budget, name="budget")]
+budget = BudgetViewSet.as_view({"get": "retrieve", "patch": "partial_update"})
+urlpatterns = [
+    path("budget/", budget, name="budget"),
+    path("costs/", CostViewSet.as_view({"get": "retrieve"}), name="costs"),
+]
 router = DefaultRouter()
-router.register("costs", CostViewSet, basename="cost")
 router.register("ledger", LedgerViewSet, basename="ledger-entry")
 router.register("invoices", InvoiceViewSet, basename="invoice")

@@ -14,7 +14,7 @@ from sandbox.audio import SILENCE, encoding_table
 SYNCHRONOUS = 2
 CHARS_UTF8 = 1
 PARAMETER_RATE = 1
-WORDS_PER_MINUTE = 185  # as people speak; whoever wants it quicker says so before the first word
+WORDS_PER_MINUTE = 185
 OUTPUT_HZ = 8000
 LONGEST_PAUSE = 1600  # bytes of pure silence inside one utterance: 200 ms, well below what ends a turn
 

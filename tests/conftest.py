@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from sandbox import speech
 from sandbox.caller import Line
+from sandbox.speech import speak
 from tests.browser import ARGUMENTS, find_browser
 from tests.installation import Installation
 from tests.visitor import DOMAIN
@@ -27,8 +27,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    speech.WORDS_PER_MINUTE = 300  # whole calls take their time: here everybody speaks quickly
-    speech.speak("Warm up the voice.")
+    speak("Warm up the voice.")
     installation = Installation(tmp_path_factory.mktemp("house") / "state", port=port)
     installation.start()
     installation.add_tenant("one.test", "+15550100")
