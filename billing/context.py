@@ -6,12 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from billing.enums import Level, Period
-from billing.models import BudgetAlert
-from billing.periods import day_of, first_day
+from billing.enums import Level
+from billing.models import Budget
+from billing.services.budgets import level_for, standings
 from tenants.models import Tenant
 
 
@@ -22,10 +21,12 @@ def money(request: HttpRequest) -> dict[str, Any]:
     return {"budget_alert": SimpleLazyObject(lambda: _alert(membership.tenant))}
 
 
-def _alert(tenant: Tenant) -> BudgetAlert | None:
-    """Return the worst alert of the periods that run now; a mere piece of news is not put on every page."""
-    today = day_of(timezone.now(), tenant.time_zone)
-    current = [first_day(period, today) for period in (Period.DAY, Period.WEEK, Period.MONTH)]
-    found = BudgetAlert.objects.filter(tenant=tenant, subject="", begins__in=current, level__gte=Level.WARNING)
-    running = [alert for alert in found if alert.begins == first_day(Period(alert.period), today)]
-    return max(running, key=lambda alert: alert.level, default=None)
+def _alert(tenant: Tenant) -> dict[str, Any] | None:
+    """Return the limit that is used up furthest, from the warning on, as it is now: a raised limit is no news."""
+    budget = Budget.objects.filter(tenant=tenant).first()
+    if budget is None or not budget.limits:
+        return None
+    found = standings(tenant=tenant, budget=budget)
+    spent = [(level_for(one.spent, one.limit, budget.percents), one) for one in found]
+    level, worst = max(spent, key=lambda pair: (pair[0], pair[1].share))
+    return {"level": level, "limit": worst, "currency": budget.currency} if level >= Level.WARNING else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sandbox.caller import Line
@@ -147,7 +149,11 @@ def test_a_call_that_runs_out_of_money_in_mid_sentence(house):
     stages = [event["detail"]["stage"] for event in stored["events"] if event["kind"] == "budget"]
     assert stages == ["warned", "winding_down", "ending"]
     assert "I have to end this call" in words(stored, "assistant")[-1]
-    spent = wait_for(lambda: house.api("GET", "two.test", f"/ledger/?subject={stored['id']}")["results"], 30, "the ledger")
-    (agent,) = [entry for entry in spent if entry["item"] == "voice-agent"]
+
+    def look() -> dict[str, Any] | None:
+        spent = house.api("GET", "two.test", f"/ledger/?subject={stored['id']}")["results"]
+        return next((entry for entry in spent if entry["item"] == "voice-agent"), None)
+
+    agent = wait_for(look, 60, "the call to be in the ledger")
     assert float(agent["amount"]) == pytest.approx(float(agent["quantity"]) * 0.6)
     assert house.api("GET", "one.test", f"/ledger/?subject={stored['id']}")["results"] == []

@@ -118,6 +118,8 @@ def test_a_budget_is_set_told_and_shown_everywhere(alice, owner, visit, used):
     assert "Most of the budget is used" in client.get("/").content.decode()
     page = client.get("/billing/budget/").content.decode()
     assert "$0.52" in page and "$0.60" in page
+    client.post("/billing/budget/", {"monthly": "60", "expected_call_s": 120, **LEVELS})
+    assert "of the budget is used" not in client.get("/").content.decode()  # a raised limit is no news
     assert 'aria-label="$0.52 spent and $0.00 set aside of $0.60"' in page
 
 
