@@ -217,6 +217,7 @@ def test_a_sequence_is_put_together_and_switched_on(visitor):
         "Follow-up"
     )
     page.locator("fieldset.step").nth(1).locator("button:has-text('Up')").click()
+    expect(page.locator("fieldset.step").nth(0).locator("select[name$='-template'] option:checked")).to_have_text("Welcome")
     page.click(".form-actions button:has-text('Save')")
     expect(page.locator("h1")).to_have_text("After a visit")
     page.click("text=Switch on")
