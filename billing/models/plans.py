@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from decimal import Decimal
-
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -9,7 +7,7 @@ from django.utils import timezone
 
 from billing.enums import AccountStatus, EventState, MeterState, Unit
 from billing.models.ledger import CURRENCY, LedgerEntry
-from billing.money import from_minor
+from billing.models.mirrors import StripeInvoice
 from tenants.models import Tenant
 from thanos.encryption import EncryptedJSONField
 
@@ -92,39 +90,18 @@ class Account(models.Model):
         return f"Subscription of {self.tenant}"
 
 
-class Invoice(models.Model):
+class Invoice(StripeInvoice):
     """An invoice of Stripe's to an organisation, as it was when we last looked."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="invoices")
-    stripe_id = models.CharField(max_length=80, unique=True)
-    number = models.CharField(max_length=80, blank=True)
-    status = models.CharField(max_length=20)
-    currency = models.CharField(max_length=3)
-    total_minor = models.BigIntegerField()
     paid_minor = models.BigIntegerField()
-    due_minor = models.BigIntegerField()
-    created_at = models.DateTimeField()
-    due_on = models.DateTimeField(null=True)
     period_begins = models.DateTimeField(null=True)
     period_ends = models.DateTimeField(null=True)
-    page_url = models.URLField(max_length=500, blank=True)
     pdf_url = models.URLField(max_length=500, blank=True)
     synced_at = models.DateTimeField(default=timezone.now)
 
-    class Meta:
-        ordering = ["-created_at", "-pk"]
+    class Meta(StripeInvoice.Meta):
         indexes = [models.Index(fields=["tenant", "-created_at"], name="invoice_tenant")]
-
-    def __str__(self) -> str:
-        return self.number or self.stripe_id
-
-    @property
-    def total(self) -> Decimal:
-        return from_minor(self.total_minor, self.currency)
-
-    @property
-    def due(self) -> Decimal:
-        return from_minor(self.due_minor, self.currency)
 
 
 class StripeEvent(models.Model):

@@ -7,6 +7,7 @@ from decimal import Decimal
 from django.db import models
 from django.utils import timezone
 
+from billing.models.mirrors import StripeInvoice
 from billing.money import from_minor
 from crm.models import Contact
 from thanos.encryption import EncryptedTextField
@@ -60,32 +61,9 @@ class Subscription(models.Model):
         return None if self.amount_minor is None else from_minor(self.amount_minor, self.currency)
 
 
-class CustomerInvoice(models.Model):
+class CustomerInvoice(StripeInvoice):
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="invoices")
-    stripe_id = models.CharField(max_length=80, unique=True)
-    number = models.CharField(max_length=80, blank=True)
-    status = models.CharField(max_length=20)
-    currency = models.CharField(max_length=3)
-    total_minor = models.BigIntegerField()
-    due_minor = models.BigIntegerField()
-    created_at = models.DateTimeField()
-    due_on = models.DateTimeField(null=True)
     paid_at = models.DateTimeField(null=True)
-    page_url = models.URLField(max_length=500, blank=True)
-
-    class Meta:
-        ordering = ["-created_at", "-pk"]
-
-    def __str__(self) -> str:
-        return self.number or self.stripe_id
-
-    @property
-    def total(self) -> Decimal:
-        return from_minor(self.total_minor, self.currency)
-
-    @property
-    def due(self) -> Decimal:
-        return from_minor(self.due_minor, self.currency)
 
 
 class Payment(models.Model):
