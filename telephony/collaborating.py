@@ -72,7 +72,7 @@ class Collaborator:
                 self._ours_began = self._ours_began or not self._ours or fold(text).strip() in fold(self._ours)
             case AgentDone() if self._ours_began:
                 self._ours_began = False
-                self._do(self.machine.agent_done(self._bridge.play_until, self._now()))
+                self._do(self.machine.agent_done(self._bridge.playback.until, self._now()))
             case Failed():
                 self._do(self.machine.agent_lost(self._now()))
 
@@ -93,7 +93,7 @@ class Collaborator:
     def _do(self, effects: Sequence[machine.Effect]) -> None:
         for effect in effects:
             _DO[type(effect)](self, effect)
-        self._bridge.floor_is_held = self.machine.holds_the_floor
+        self._bridge.floor.is_held = self.machine.holds_the_floor
         self._apply([])  # a deadline may have moved
 
     def _speak(self, effect: machine.Speak) -> None:

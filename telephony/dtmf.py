@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 PAUSE_S = 1.5
 TERMINATOR = "#"
 
@@ -9,7 +11,7 @@ TERMINATOR = "#"
 class Keypad:
     def __init__(self) -> None:
         self._digits = ""
-        self.deadline: float | None = None  # monotonic: when what was gathered counts as complete
+        self.deadline = math.inf  # monotonic: when what was gathered counts as complete
 
     def press(self, digit: str, now: float) -> None:
         if digit == TERMINATOR and self._digits:
@@ -19,5 +21,5 @@ class Keypad:
         self.deadline = now + PAUSE_S
 
     def take(self) -> str:
-        digits, self._digits, self.deadline = self._digits, "", None
+        digits, self._digits, self.deadline = self._digits, "", math.inf
         return digits

@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 
 from agents.tools import AfterTurn
-from telephony import bridge as module
 from telephony.bridge import Bridge, Phase
+from telephony.bridge.closing import FAREWELL_WAIT_S, SPOKEN_WAIT_S
+from telephony.bridge.floor import LONGEST_TURN_S, WORDLESS_TURN_S
+from telephony.bridge.link import RECONNECT_WINDOW_S
+from telephony.bridge.playback import MARK_GRACE_S, STALE_AUDIO_S
+from telephony.bridge.sayings import REFUSED_RETRIES, REFUSED_RETRY_S
+from telephony.bridge.toolcalls import HELD_TOOL_S
 from telephony.effects import (
     AddEvent,
     AddLatency,
@@ -90,7 +95,7 @@ class Scene:
 
     def played(self) -> list[Any]:
         """The carrier's playhead reaches the last mark."""
-        self.now = max(self.now, self.bridge.play_until)
+        self.now = max(self.now, self.bridge.playback.until)
         return self.carrier(messages.Mark(self.last_mark))
 
     @property
@@ -219,7 +224,7 @@ def test_late_audio_of_the_interrupted_turn_is_dropped_until_the_next_turn():
 
     scene.engine(ev.Transcript("user", "Wait!"))
     assert scene.audio(FRAME)
-    assert scene.bridge.counts["stale-frames"] == 2
+    assert scene.bridge.record.counts["stale-frames"] == 2
 
 
 def test_marks_of_an_earlier_generation_say_nothing():
@@ -231,14 +236,14 @@ def test_marks_of_an_earlier_generation_say_nothing():
 
     scene.carrier(messages.Mark(old))
 
-    assert scene.bridge.is_playing
+    assert scene.bridge.playback.is_playing
     assert scene.last_mark.startswith("1:")
 
 
 def test_audio_long_after_a_cough_is_not_mistaken_for_late():
     scene = Scene().greet()
     scene.engine(ev.UserStartedSpeaking())
-    scene.now += module.STALE_AUDIO_S + 0.1
+    scene.now += STALE_AUDIO_S + 0.1
 
     assert scene.audio(FRAME)
 
@@ -287,7 +292,7 @@ def test_a_carrier_that_returns_no_marks_does_not_stop_the_clock():
     scene = Scene().ready()
     scene.speak("Hello.")
 
-    asked = scene.wait(1 + module.MARK_GRACE_S + 8.1)
+    asked = scene.wait(1 + MARK_GRACE_S + 8.1)
 
     assert Say("Still there?", "queue") in asked
 
@@ -296,7 +301,7 @@ def test_a_caller_who_never_stops_speaking_counts_as_silent_in_the_end():
     scene = Scene().greet()
     scene.engine(ev.UserStartedSpeaking())
 
-    asked = scene.wait(module.LONGEST_TURN_S + 8.5)
+    asked = scene.wait(LONGEST_TURN_S + 8.5)
 
     assert Say("Still there?", "queue") in asked
 
@@ -307,7 +312,7 @@ def test_after_a_cough_the_agent_takes_the_conversation_up_again():
     scene.now += 1
     scene.engine(ev.UserStartedSpeaking())
 
-    asked = scene.wait(module.WORDLESS_TURN_S + 0.1)
+    asked = scene.wait(WORDLESS_TURN_S + 0.1)
 
     assert [effect for effect in asked if isinstance(effect, Say)] == [Say("We were cut off.", "queue")]
 
@@ -400,7 +405,7 @@ def test_failures_far_apart_are_forgiven():
         scene.ready()
         scene.hear("Hello?")
         scene.speak("Yes.")
-        scene.now += module.RECONNECT_WINDOW_S + 1
+        scene.now += RECONNECT_WINDOW_S + 1
 
     assert scene.finish is None
 
@@ -480,7 +485,7 @@ def test_a_held_tool_is_given_up_when_the_turn_does_not_end():
     scene.engine(ev.UserStartedSpeaking())
     scene.engine(call_tool("end_call"))
 
-    asked = scene.wait(module.HELD_TOOL_S + 0.1)
+    asked = scene.wait(HELD_TOOL_S + 0.1)
 
     assert [effect.request.id for effect in asked if isinstance(effect, AnswerTool)] == ["call_1"]
     assert scene.of(RunTool) == []
@@ -538,7 +543,7 @@ def test_hanging_up_does_not_wait_for_a_mark_that_never_comes():
     end_by_tool(scene)
     scene.speak("Goodbye!", SECOND * 2)
 
-    scene.wait(2 + module.MARK_GRACE_S + 0.1)
+    scene.wait(2 + MARK_GRACE_S + 0.1)
 
     assert scene.finish == Finish(NextStep.HANG_UP, EndedReason.AGENT_HUNG_UP)
 
@@ -547,7 +552,7 @@ def test_an_agent_without_a_goodbye_is_not_waited_for():
     scene = Scene().greet()
     end_by_tool(scene)
 
-    scene.wait(module.FAREWELL_WAIT_S + 0.1)
+    scene.wait(FAREWELL_WAIT_S + 0.1)
 
     assert scene.finish == Finish(NextStep.HANG_UP, EndedReason.AGENT_HUNG_UP)
 
@@ -561,7 +566,7 @@ def test_a_goodbye_said_before_the_tool_was_called_is_not_waited_for_again():
     scene.take(scene.bridge.tool_finished(request, "{}", AfterTurn("hang-up"), scene.now))
 
     scene.played()
-    scene.wait(module.SPOKEN_WAIT_S + 0.1)
+    scene.wait(SPOKEN_WAIT_S + 0.1)
 
     assert scene.finish == Finish(NextStep.HANG_UP, EndedReason.AGENT_HUNG_UP)
 
@@ -644,18 +649,38 @@ def test_a_refused_sentence_is_tried_again():
 
     scene.engine(ev.SayRefused())
 
-    assert Say("Hold on.", "interrupt") in scene.wait(module.REFUSED_RETRY_S + 0.1)
+    assert Say("Hold on.", "interrupt") in scene.wait(REFUSED_RETRY_S + 0.1)
 
 
 def test_a_sentence_that_is_always_refused_is_given_up():
     scene = Scene().greet()
     scene.take(scene.bridge.say("Hold on.", scene.now))
 
-    for _ in range(module.REFUSED_RETRIES + 3):
+    for _ in range(REFUSED_RETRIES + 3):
         scene.engine(ev.SayRefused())
-        scene.wait(module.REFUSED_RETRY_S + 0.05)
+        scene.wait(REFUSED_RETRY_S + 0.05)
 
-    assert len([effect for effect in scene.of(Say) if effect.text == "Hold on."]) == module.REFUSED_RETRIES + 1
+    assert len([effect for effect in scene.of(Say) if effect.text == "Hold on."]) == REFUSED_RETRIES + 1
+
+
+def test_each_refused_sentence_has_tries_of_its_own():
+    scene = Scene().greet()
+    for text in ("Hold on.", "One moment."):
+        scene.take(scene.bridge.say(text, scene.now))
+        for _ in range(REFUSED_RETRIES + 1):
+            scene.engine(ev.SayRefused())
+            scene.wait(REFUSED_RETRY_S + 0.05)
+
+    assert len([effect for effect in scene.of(Say) if effect.text == "One moment."]) == REFUSED_RETRIES + 1
+
+
+def test_a_refused_sentence_is_not_lost_to_the_next_one():
+    scene = Scene().greet()
+    scene.take(scene.bridge.say("Hold on.", scene.now))
+    scene.engine(ev.SayRefused())
+    scene.take(scene.bridge.say("One moment.", scene.now))
+
+    assert Say("Hold on.", "interrupt") in scene.wait(REFUSED_RETRY_S + 0.1)
 
 
 def test_typed_text_is_the_callers_turn_and_written_once():
@@ -714,7 +739,7 @@ def test_unknown_messages_are_counted_and_noted_once(feed):
         feed(scene)
 
     assert len(scene.events(EventKind.UNKNOWN_MESSAGE)) == 1
-    assert 3 in scene.bridge.counts.values()
+    assert 3 in scene.bridge.record.counts.values()
 
 
 def test_a_closed_bridge_takes_nothing_more():

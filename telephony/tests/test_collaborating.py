@@ -104,7 +104,7 @@ async def test_a_hard_question_is_answered_with_consent(scene):
         await scene.hears(HARD)
         assert CONSENT in scene.told("say")
         assert scene.told("prompt") == ["Be kind.\n\nWait."]
-        assert conversation.bridge.floor_is_held
+        assert conversation.bridge.floor.is_held
         await scene.agent_says("Well, that is a difficult one.")  # its own turn, which was under way
         await scene.hears("Hm.")  # not an answer, and the question has not been heard yet
         await scene.agent_says("May I ask a specialist?", "It takes 30 seconds.")
@@ -115,7 +115,7 @@ async def test_a_hard_question_is_answered_with_consent(scene):
         assert scene.told("say")[-1] == "One moment."
         assert scene.told("prompt")[-1] == "Be kind.\n\nThey say: It is due on the tenth."
         assert scene.told("user") == [f"(My question was: {HARD})"]
-        assert not conversation.bridge.floor_is_held
+        assert not conversation.bridge.floor.is_held
         await scene.agent_says("The specialists say it is due on the tenth.")
     assert scene.outcome == "answered"
     assert [name for name, _ in scene.written] == [
