@@ -320,12 +320,3 @@ def test_old_keys_are_swept(post):
     sweep_idempotency_keys.apply()
 
     assert [row.key for row in IdempotentRequest.objects.all()] == ["new"]
-
-
-def test_the_sweep_is_scheduled(settings):
-    from thanos.celery import app
-
-    scheduled = settings.CELERY_BEAT_SCHEDULE["forget-idempotency-keys"]["task"]
-
-    app.loader.import_default_modules()
-    assert scheduled in app.tasks

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from celery.schedules import crontab
 from csp.constants import NONE, SELF
 
 from thanos.env import BASE_DIR, environment
+from thanos.settings.background import *  # noqa: F403
 
 ENV = environment()
 
@@ -154,123 +154,6 @@ CACHES = {
 CHANNEL_LAYERS = {
     # Not the core layer: its groups outlive an unclean exit, and its pool fails at about a hundred sockets.
     "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
-}
-
-# --- Celery -------------------------------------------------------------------------------------------------------
-
-CELERY_BROKER_URL = (
-    "redis+socket" + REDIS_URL.removeprefix("unix").replace("?db=", "?virtual_host=")
-    if REDIS_URL.startswith("unix:")
-    else REDIS_URL
-)
-CELERY_RESULT_BACKEND = None
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_TASK_SERIALIZER = "json"
-CELERY_TASK_TIME_LIMIT = 600
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # Longer than any task or countdown, so nothing is delivered twice while it still runs; the sweep is frequent, so
-    # what a killed worker held comes back soon after.
-    "visibility_timeout": 3600,
-    "unacked_restore_interval": 10,
-    "unacked_restore_throttle": 1,
-    "socket_timeout": 10,
-    "socket_connect_timeout": 5,
-}
-CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {
-    "billing.sweep_*": {"queue": "scheduled"},
-    "crm_payments.sweep_*": {"queue": "scheduled"},
-    "billing.report_use": {"queue": "bulk"},
-    "billing.compare_use": {"queue": "bulk"},
-    "billing.compact_tallies": {"queue": "scheduled"},
-    "telephony.write_transcripts": {"queue": "transcripts"},
-    "telephony.sweep_*": {"queue": "scheduled"},
-    "crm.sweep_*": {"queue": "scheduled"},
-    "crm.run_contact_job": {"queue": "bulk"},
-    "crm.score_everybody": {"queue": "bulk"},
-    "crm.index_custom_field": {"queue": "bulk"},
-    "tenants.sweep_*": {"queue": "scheduled"},
-    "crm_hooks.sweep_*": {"queue": "scheduled"},
-    "crm_hooks.deliver": {"queue": "webhooks"},
-    "crm_imports.sweep_*": {"queue": "scheduled"},
-    "crm_imports.*": {"queue": "bulk"},
-    "crm_email.sweep_*": {"queue": "scheduled"},
-    "crm_email.send_*": {"queue": "email"},
-    "crm_email.apply_*": {"queue": "default"},
-    "crm_email.*": {"queue": "bulk"},
-    "agents_chat.sweep": {"queue": "scheduled"},
-    "agents_chat.*": {"queue": "agents"},
-    "agents_collaboration.sweep": {"queue": "scheduled"},
-    "agents_knowledge.sweep": {"queue": "scheduled"},
-    "agents_trials.sweep": {"queue": "scheduled"},
-    "agents_trials.*": {"queue": "agents"},
-    "agents_knowledge.*": {"queue": "agents"},
-}
-CELERY_BEAT_SCHEDULE = {
-    "write-transcripts": {"task": "telephony.write_transcripts", "schedule": 1.0, "options": {"expires": 5}},
-    "reconcile-calls": {"task": "telephony.sweep_open_calls", "schedule": 10.0, "options": {"expires": 30}},
-    "apply-payments": {"task": "billing.apply_events", "schedule": 15.0, "options": {"expires": 15}},
-    "apply-customers": {"task": "crm_payments.sweep_events", "schedule": 20.0, "options": {"expires": 20}},
-    "report-use": {"task": "billing.report_use", "schedule": 60.0, "options": {"expires": 60}},
-    "compare-use": {
-        "task": "billing.compare_use",
-        "schedule": crontab(hour="4", minute="10"),
-        "options": {"expires": 3600},
-    },
-    "watch-budgets": {"task": "billing.sweep_budgets", "schedule": 60.0, "options": {"expires": 60}},
-    "measure-storage": {"task": "billing.sweep_storage", "schedule": timedelta(hours=1), "options": {"expires": 3600}},
-    "fold-tallies": {"task": "billing.compact_tallies", "schedule": timedelta(minutes=5), "options": {"expires": 300}},
-    "compare-prices": {"task": "telephony.sweep_prices", "schedule": timedelta(minutes=10), "options": {"expires": 600}},
-    "finish-summaries": {"task": "telephony.sweep_summaries", "schedule": 60.0, "options": {"expires": 60}},
-    "deliver-webhooks": {"task": "crm_hooks.sweep_due", "schedule": 20.0, "options": {"expires": 20}},
-    "expire-webhooks": {"task": "crm_hooks.sweep_expired", "schedule": timedelta(hours=1), "options": {"expires": 3600}},
-    "resume-imports": {"task": "crm_imports.sweep_silent", "schedule": 15.0, "options": {"expires": 15}},
-    "forget-imports": {"task": "crm_imports.sweep_expired", "schedule": timedelta(hours=1), "options": {"expires": 3600}},
-    "carry-on-sending": {"task": "crm_email.sweep_sending", "schedule": 10.0, "options": {"expires": 10}},
-    "apply-email-events": {"task": "crm_email.sweep_events", "schedule": 15.0, "options": {"expires": 15}},
-    "advance-sequences": {"task": "crm_email.sweep_sequences", "schedule": 20.0, "options": {"expires": 20}},
-    "stop-enrolments": {
-        "task": "crm_email.sweep_enrolments",
-        "schedule": timedelta(minutes=5),
-        "options": {"expires": 300},
-    },
-    "check-sending-domains": {"task": "crm_email.sweep_domains", "schedule": 30.0, "options": {"expires": 30}},
-    "forget-idempotency-keys": {
-        "task": "tenants.sweep_idempotency_keys",
-        "schedule": timedelta(hours=1),
-        "options": {"expires": 3600},
-    },
-    "retain-recordings": {
-        "task": "telephony.sweep_recordings",
-        "schedule": timedelta(hours=1),
-        "options": {"expires": 3600},
-    },
-    "carry-on-chat": {"task": "agents_chat.sweep", "schedule": 10.0, "options": {"expires": 10}},
-    "carry-on-reading": {"task": "agents_knowledge.sweep", "schedule": 20.0, "options": {"expires": 20}},
-    "carry-on-trials": {"task": "agents_trials.sweep", "schedule": 30.0, "options": {"expires": 30}},
-    "close-collaborations": {
-        "task": "agents_collaboration.sweep",
-        "schedule": timedelta(minutes=5),
-        "options": {"expires": 300},
-    },
-    "add-missing-vectors": {
-        "task": "agents_knowledge.add_missing_vectors",
-        "schedule": timedelta(minutes=10),
-        "options": {"expires": 600},
-    },
-    "remind-of-tasks": {"task": "crm.sweep_reminders", "schedule": 60.0, "options": {"expires": 60}},
-    "carry-on-jobs": {"task": "crm.sweep_jobs", "schedule": 30.0, "options": {"expires": 30}},
-    "score-contacts": {
-        "task": "crm.sweep_nightly",
-        "schedule": crontab(hour="2", minute="30"),
-        "options": {"expires": 3600},
-    },
 }
 
 # --- people -------------------------------------------------------------------------------------------------------

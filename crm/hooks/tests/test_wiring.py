@@ -40,8 +40,8 @@ def test_a_network_that_is_none_fails_loudly(monkeypatch, value):
 def test_the_sweeps_run_often_enough():
     beat = settings.CELERY_BEAT_SCHEDULE
 
-    assert (beat["deliver-webhooks"]["task"], beat["deliver-webhooks"]["schedule"]) == (tasks.sweep_due.name, 20.0)
-    assert beat["expire-webhooks"]["task"] == tasks.sweep_expired.name
+    assert beat[tasks.sweep_due.name]["schedule"] == 20.0
+    assert tasks.sweep_expired.name in beat
 
 
 @pytest.mark.urls("crm.hooks.tests.urls")
