@@ -15,7 +15,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from agents.collaboration import machine
+from agents.collaboration import effects as wanted
 from agents.collaboration.enums import Stage
 from agents.collaboration.machine import Collaboration
 from agents.collaboration.services import auditing
@@ -90,31 +90,31 @@ class Collaborator:
 
     # --- what is done --------------------------------------------------------------------------------------------
 
-    def _do(self, effects: Sequence[machine.Effect]) -> None:
+    def _do(self, effects: Sequence[wanted.Effect]) -> None:
         for effect in effects:
             _DO[type(effect)](self, effect)
         self._bridge.floor.is_held = self.machine.holds_the_floor
         self._apply([])  # a deadline may have moved
 
-    def _speak(self, effect: machine.Speak) -> None:
+    def _speak(self, effect: wanted.Speak) -> None:
         self._ours, self._ours_began = effect.text, False
         self._apply(self._bridge.announce(effect.text, effect.behavior, self._now()))
 
-    def _pause(self, effect: machine.Pause) -> None:
+    def _pause(self, effect: wanted.Pause) -> None:
         self._apply(self._bridge.instruct(effect.note))
 
-    def _release(self, effect: machine.Release) -> None:
+    def _release(self, effect: wanted.Release) -> None:
         self._apply(self._bridge.instruct(""))
 
-    def _give(self, effect: machine.Give) -> None:
+    def _give(self, effect: wanted.Give) -> None:
         self._ours, self._ours_began = "", False
         self._apply(self._bridge.instruct(effect.note))
         self._apply(self._bridge.prompt_turn(effect.turn, self._now()))
 
-    def _rate(self, effect: machine.Rate) -> None:
+    def _rate(self, effect: wanted.Rate) -> None:
         self._start(self._rating(effect))
 
-    async def _rating(self, effect: machine.Rate) -> None:
+    async def _rating(self, effect: wanted.Rate) -> None:
         try:
             complexity, asks = await self._specialists.rate(effect.text)
         except LlmError:
@@ -122,17 +122,17 @@ class Collaborator:
             return
         self._do(self.machine.rated(effect.number, complexity, asks, self._now()))
 
-    def _judge(self, effect: machine.Judge) -> None:
+    def _judge(self, effect: wanted.Judge) -> None:
         self._spawn(self._judging(effect))
 
-    async def _judging(self, effect: machine.Judge) -> None:
+    async def _judging(self, effect: wanted.Judge) -> None:
         answer = await self._specialists.judge(effect.text)
         self._do(self.machine.judged(effect.number, answer, effect.text, self._now()))
 
-    def _consult(self, effect: machine.Consult) -> None:
+    def _consult(self, effect: wanted.Consult) -> None:
         self._start(self._consulting(effect, self._id))
 
-    async def _consulting(self, effect: machine.Consult, collaboration_id: uuid.UUID) -> None:
+    async def _consulting(self, effect: wanted.Consult, collaboration_id: uuid.UUID) -> None:
         said = [(one.role, one.text) for one in self._bridge.history]
         work = await self._specialists.work(
             effect.question, said, most=self._rules.max_specialists, limit_s=self._rules.work_s
@@ -145,7 +145,7 @@ class Collaborator:
         else:
             self._do(self.machine.work_failed(effect.number, self._now()))
 
-    def _cancel(self, effect: machine.CancelWork) -> None:
+    def _cancel(self, effect: wanted.CancelWork) -> None:
         if self._working is not None:
             self._working.cancel()
             self._working = None
@@ -158,7 +158,7 @@ class Collaborator:
 
     # --- the record ----------------------------------------------------------------------------------------------
 
-    def _began(self, effect: machine.Began) -> None:
+    def _began(self, effect: wanted.Began) -> None:
         self._id = uuid.uuid4()
         self._note({"trigger": effect.trigger.label, "complexity": effect.complexity})
         self._write(
@@ -172,7 +172,7 @@ class Collaborator:
             )
         )
 
-    def _moved(self, effect: machine.Moved) -> None:
+    def _moved(self, effect: wanted.Moved) -> None:
         if effect.stage is not Stage.COMPLETED:
             self._note({"stage": effect.stage.label, "said": effect.consent})
         self._write(
@@ -185,7 +185,7 @@ class Collaborator:
             )
         )
 
-    def _ended(self, effect: machine.Ended) -> None:
+    def _ended(self, effect: wanted.Ended) -> None:
         self._note({"outcome": effect.outcome.label})
         self._write(partial(auditing.record_end, collaboration_id=self._id, outcome=effect.outcome, at=timezone.now()))
 
@@ -206,15 +206,15 @@ class Collaborator:
 
 
 _DO: dict[type, Callable[[Collaborator, Any], None]] = {
-    machine.Speak: Collaborator._speak,
-    machine.Pause: Collaborator._pause,
-    machine.Release: Collaborator._release,
-    machine.Give: Collaborator._give,
-    machine.Rate: Collaborator._rate,
-    machine.Judge: Collaborator._judge,
-    machine.Consult: Collaborator._consult,
-    machine.CancelWork: Collaborator._cancel,
-    machine.Began: Collaborator._began,
-    machine.Moved: Collaborator._moved,
-    machine.Ended: Collaborator._ended,
+    wanted.Speak: Collaborator._speak,
+    wanted.Pause: Collaborator._pause,
+    wanted.Release: Collaborator._release,
+    wanted.Give: Collaborator._give,
+    wanted.Rate: Collaborator._rate,
+    wanted.Judge: Collaborator._judge,
+    wanted.Consult: Collaborator._consult,
+    wanted.CancelWork: Collaborator._cancel,
+    wanted.Began: Collaborator._began,
+    wanted.Moved: Collaborator._moved,
+    wanted.Ended: Collaborator._ended,
 }

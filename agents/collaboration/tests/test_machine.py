@@ -7,10 +7,12 @@ import math
 
 import pytest
 
+from agents.collaboration import effects as fx
 from agents.collaboration import machine as m
 from agents.collaboration.enums import Outcome, Stage, Trigger
-from agents.collaboration.machine import TRANSITIONS, Collaboration, Event
+from agents.collaboration.machine import Collaboration
 from agents.collaboration.tests.factories import make_rules
+from agents.collaboration.transitions import TRANSITIONS, Event
 
 HARD = "How is sales tax reckoned for a shop in two countries?"
 
@@ -19,7 +21,7 @@ class Scene:
     def __init__(self, **rules):
         self.machine = Collaboration(make_rules(**rules))
         self.now = 100.0
-        self.effects: list[m.Effect] = []
+        self.effects: list[fx.Effect] = []
 
     def take(self, effects):
         self.effects += effects
@@ -29,13 +31,13 @@ class Scene:
         return self.take(self.machine.caller_said(text, self.now))
 
     def rate(self, complexity, asks=False):
-        return self.take(self.machine.rated(self.last(m.Rate).number, complexity, asks, self.now))
+        return self.take(self.machine.rated(self.last(fx.Rate).number, complexity, asks, self.now))
 
     def spoken(self, heard_in=0.0):
         return self.take(self.machine.agent_done(self.now + heard_in, self.now))
 
     def answer(self, text="It depends."):
-        return self.take(self.machine.work_done(self.last(m.Consult).number, text, self.now))
+        return self.take(self.machine.work_done(self.last(fx.Consult).number, text, self.now))
 
     def wait(self, seconds):
         """Let time pass as a conversation does: `on_time` whenever it is due."""
@@ -54,11 +56,11 @@ class Scene:
 
     @property
     def spoken_texts(self):
-        return [effect.text for effect in self.of(m.Speak)]
+        return [effect.text for effect in self.of(fx.Speak)]
 
     @property
     def outcomes(self):
-        return [effect.outcome for effect in self.of(m.Ended)]
+        return [effect.outcome for effect in self.of(fx.Ended)]
 
     @property
     def stage(self):
@@ -157,62 +159,62 @@ def test_a_provider_that_fails_leaves_nobody_waiting(stage):
 @pytest.mark.parametrize("text", ["I want an EXPERT agent!", "Haben Sie jemand, der sich auskennt?"])
 def test_a_caller_who_asks_is_asked_back_at_once(text):
     scene = Scene().say(text)
-    began = scene.last(m.Began)
+    began = scene.last(fx.Began)
     assert (began.trigger, began.complexity) == (Trigger.CALLER, None)
     assert scene.spoken_texts == ["May I ask a specialist? It takes 30 seconds."]
-    assert scene.last(m.Pause).note == "Wait."
-    assert scene.of(m.Rate) == []
+    assert scene.last(fx.Pause).note == "Wait."
+    assert scene.of(fx.Rate) == []
 
 
 def test_a_short_request_takes_its_subject_from_the_sentence_before():
     scene = Scene(offers_by_complexity=False).say("I have a question about my pension.").say("An expert agent!")
-    assert scene.last(m.Began).question == "I have a question about my pension. An expert agent!"
+    assert scene.last(fx.Began).question == "I have a question about my pension. An expert agent!"
 
 
 @pytest.mark.parametrize(("complexity", "begins"), [(0.0, False), (0.69, False), (0.7, True), (1.0, True)])
 def test_a_hard_question_by_the_moderators_score(complexity, begins):
     scene = Scene().say(HARD).rate(complexity)
-    assert bool(scene.of(m.Began)) is begins
+    assert bool(scene.of(fx.Began)) is begins
     if begins:
-        began = scene.last(m.Began)
+        began = scene.last(fx.Began)
         assert (began.trigger, began.complexity, began.question) == (Trigger.COMPLEXITY, complexity, HARD)
 
 
 def test_a_model_that_hears_a_wish_for_a_specialist_is_believed():
     scene = Scene().say("Is there nobody with you who has studied this?").rate(0.1, asks=True)
-    assert scene.last(m.Began).trigger is Trigger.CALLER
+    assert scene.last(fx.Began).trigger is Trigger.CALLER
 
 
 def test_the_agent_may_ask_too_and_not_twice():
     scene = Scene()
     scene.take(scene.machine.agent_asked("What is due?", scene.now))
-    assert scene.last(m.Began).trigger is Trigger.AGENT
+    assert scene.last(fx.Began).trigger is Trigger.AGENT
     scene.take(scene.machine.agent_asked("And then?", scene.now))
-    assert len(scene.of(m.Began)) == 1
+    assert len(scene.of(fx.Began)) == 1
 
 
 def test_little_is_not_judged_and_nothing_where_nobody_offers():
-    assert Scene().say("Hello there you").of(m.Rate) == []
-    assert Scene(offers_by_complexity=False).say(HARD).of(m.Rate) == []
+    assert Scene().say("Hello there you").of(fx.Rate) == []
+    assert Scene(offers_by_complexity=False).say(HARD).of(fx.Rate) == []
 
 
 def test_a_newer_sentence_is_judged_instead():
     scene = Scene().say(HARD)
-    first = scene.last(m.Rate).number
+    first = scene.last(fx.Rate).number
     scene.say("And what about customs duties then?")
-    assert scene.take(scene.machine.rated(first, 1.0, False, scene.now)).of(m.Began) == []
+    assert scene.take(scene.machine.rated(first, 1.0, False, scene.now)).of(fx.Began) == []
     scene.rate(0.9)
-    assert scene.last(m.Began).question == "And what about customs duties then?"
+    assert scene.last(fx.Began).question == "And what about customs duties then?"
 
 
 def test_a_judgement_that_fails_or_is_late_changes_nothing():
     scene = Scene().say(HARD)
-    number = scene.last(m.Rate).number
+    number = scene.last(fx.Rate).number
     scene.take(scene.machine.rating_failed(number, scene.now))
     assert scene.stage is Stage.IDLE
     scene = Scene().say(HARD).wait(m.RATING_LIMIT_S + 0.1)
     assert scene.stage is Stage.IDLE
-    assert scene.rate(1.0).of(m.Began) == []
+    assert scene.rate(1.0).of(fx.Began) == []
 
 
 # --- consent ---------------------------------------------------------------------------------------------------------
@@ -220,26 +222,26 @@ def test_a_judgement_that_fails_or_is_late_changes_nothing():
 
 def test_yes_has_them_work_and_the_caller_keeps_hearing_somebody():
     scene = working()
-    assert scene.last(m.Moved) == m.Moved(Stage.COLLABORATING, "Yes please.")
-    assert scene.last(m.Consult).question.startswith("Can I speak to a specialist")
+    assert scene.last(fx.Moved) == fx.Moved(Stage.COLLABORATING, "Yes please.")
+    assert scene.last(fx.Consult).question.startswith("Can I speak to a specialist")
     scene.wait(20)
     assert scene.spoken_texts[1:] == ["One moment.", "Nearly there.", "Nearly there."]
-    assert [effect.behavior for effect in scene.of(m.Speak)] == ["queue", "interrupt", "queue", "queue"]
+    assert [effect.behavior for effect in scene.of(fx.Speak)] == ["queue", "interrupt", "queue", "queue"]
 
 
 @pytest.mark.parametrize("words", ["No.", "No thanks", "never mind then", "I'm not sure"])
 def test_no_is_no(words):
     scene = awaiting().say(words)
-    assert scene.of(m.Consult) == []
+    assert scene.of(fx.Consult) == []
     assert scene.spoken_texts[-1] == "Then let us go on."
-    assert scene.of(m.Release)
+    assert scene.of(fx.Release)
     scene.spoken()
     assert scene.outcomes == [Outcome.DECLINED]
 
 
 def test_who_said_no_is_not_offered_again_but_may_ask():
     scene = awaiting().say("No.").spoken().say(HARD)
-    assert scene.of(m.Rate) == []
+    assert scene.of(fx.Rate) == []
     scene.say("An expert agent after all, please")
     assert scene.stage is Stage.REQUESTING_CONSENT
 
@@ -252,7 +254,7 @@ def test_silence_is_no_ten_seconds_after_the_question_was_heard():
     assert scene.stage is Stage.RESUMING
     scene.spoken()
     assert scene.outcomes == [Outcome.UNANSWERED]
-    assert scene.of(m.Consult) == []
+    assert scene.of(fx.Consult) == []
 
 
 def test_who_has_begun_to_answer_is_let_finish_once():
@@ -267,20 +269,20 @@ def test_who_has_begun_to_answer_is_let_finish_once():
 
 def test_what_no_phrase_explains_a_model_may():
     scene = awaiting().say("Knock yourself out")
-    judge = scene.last(m.Judge)
+    judge = scene.last(fx.Judge)
     assert scene.stage is Stage.AWAITING_CONSENT
     scene.take(scene.machine.judged(judge.number, "unclear", judge.text, scene.now))
     assert scene.stage is Stage.AWAITING_CONSENT
     scene.take(scene.machine.judged(judge.number, "yes", judge.text, scene.now))
-    assert scene.last(m.Moved) == m.Moved(Stage.COLLABORATING, "Knock yourself out")
+    assert scene.last(fx.Moved) == fx.Moved(Stage.COLLABORATING, "Knock yourself out")
 
 
 def test_a_model_that_is_late_is_not_heard_any_more():
     scene = awaiting().say("Knock yourself out")
-    number = scene.last(m.Judge).number
+    number = scene.last(fx.Judge).number
     scene.wait(11)
     scene.take(scene.machine.judged(number, "yes", "", scene.now))
-    assert scene.of(m.Consult) == []
+    assert scene.of(fx.Consult) == []
 
 
 def test_an_answer_into_our_question_counts():
@@ -290,7 +292,7 @@ def test_an_answer_into_our_question_counts():
 def test_a_question_that_is_never_spoken_is_given_up():
     scene = asked().wait(m.SPEAKING_LIMIT_S + 0.1)
     assert scene.outcomes == [Outcome.NOT_ASKED]
-    assert scene.of(m.Release)
+    assert scene.of(fx.Release)
 
 
 # --- the work and its end --------------------------------------------------------------------------------------------
@@ -298,19 +300,19 @@ def test_a_question_that_is_never_spoken_is_given_up():
 
 def test_the_answer_is_given_to_the_agent_which_says_it_in_its_own_words():
     scene = resuming()
-    give = scene.last(m.Give)
+    give = scene.last(fx.Give)
     assert give.note == "They say: It depends."
     assert give.turn == "(My question was: Can I speak to a specialist about tax?)"
     scene.spoken()
     assert scene.outcomes == [Outcome.ANSWERED]
-    assert scene.of(m.Release) == []  # the answer stays in what the agent knows
+    assert scene.of(fx.Release) == []  # the answer stays in what the agent knows
 
 
 def test_nobody_who_can_help_costs_a_sentence():
     scene = working()
-    scene.take(scene.machine.work_failed(scene.last(m.Consult).number, scene.now))
+    scene.take(scene.machine.work_failed(scene.last(fx.Consult).number, scene.now))
     assert scene.spoken_texts[-1] == "Nobody could help."
-    assert scene.of(m.Release)
+    assert scene.of(fx.Release)
     scene.spoken()
     assert scene.outcomes == [Outcome.FAILED]
 
@@ -320,15 +322,15 @@ def test_thirty_seconds_and_no_more():
     assert scene.stage is Stage.COLLABORATING
     scene.wait(0.2)
     assert scene.spoken_texts[-1] == "Nobody could help."
-    assert scene.of(m.CancelWork)
+    assert scene.of(fx.CancelWork)
     scene.answer("Too late.").spoken()
-    assert scene.of(m.Give) == []
+    assert scene.of(fx.Give) == []
     assert scene.outcomes == [Outcome.TOO_SLOW]
 
 
 def test_who_changes_their_mind_is_let_go():
     scene = working().say("never mind")
-    assert scene.of(m.CancelWork)
+    assert scene.of(fx.CancelWork)
     assert scene.spoken_texts[-1] == "Then let us go on."
     scene.spoken()
     assert scene.outcomes == [Outcome.WITHDRAWN]
@@ -337,17 +339,17 @@ def test_who_changes_their_mind_is_let_go():
 def test_small_talk_while_they_work_changes_nothing():
     scene = working().say("Yes, it is raining here")
     assert scene.stage is Stage.COLLABORATING
-    assert len(scene.of(m.Consult)) == 1
+    assert len(scene.of(fx.Consult)) == 1
 
 
 def test_one_after_the_other_without_anything_of_the_first_in_the_second():
     scene = completed().say("And now an expert agent for cars please").spoken().say("Sure")
-    first, second = scene.of(m.Consult)
+    first, second = scene.of(fx.Consult)
     assert second.question == "And now an expert agent for cars please"
     scene.take(scene.machine.work_done(first.number, "Of the first.", scene.now))
     assert scene.stage is Stage.COLLABORATING
     scene.answer("Of the second.")
-    assert scene.last(m.Give).note == "They say: Of the second."
+    assert scene.last(fx.Give).note == "They say: Of the second."
 
 
 def test_silence_is_in_order_only_while_somebody_is_waited_for():
