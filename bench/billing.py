@@ -1,7 +1,8 @@
 """What money costs in time: admission with and without a budget, writing the ledger, and a month's report.
 
 Admissions take turns, one without a limit and one with, on the same path in the same process; what is compared is the
-same call but for the budget. The ledger's rows are spread over a month as calls are: many keys, one organisation.
+same call but for the budget. The ledger's rows are spread over a month as calls are: 28 days, nine things that are paid
+for, twelve lines and seven agents, each with each.
 """
 
 from __future__ import annotations
@@ -26,13 +27,11 @@ ADMISSIONS = 400
 WRITES = 400
 BATCH = 3  # entries of an ordinary call
 BULK = 500
-REPORTS = 40
+REPORTS = 200
 CHUNK = 500_000
 
 
 def run(product: Product) -> list[Result]:
-    from django.db import connection
-
     from billing import tallies
     from billing.models import Budget, Tally
     from billing.services.rates import set_rate
@@ -49,8 +48,7 @@ def run(product: Product) -> list[Result]:
         rows_before = Tally.objects.count()
         tallies.compact()
         rows_after = Tally.objects.count()
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE billing_tally")
+        _rest()
         reports = _report(tenant)
         Budget.objects.filter(tenant=tenant).update(monthly=Decimal(10_000_000))
         without, with_budget, queries = _admit(tenant)
@@ -116,12 +114,22 @@ def _fill(tenant: Tenant) -> float:
                 SELECT %s, 'bench:' || n, %s + n %% 28 * interval '1 day', (%s + n %% 28 * interval '1 day')::date, 'call',
                   'c' || n / 3, (ARRAY['carrier', 'agent', 'thinking'])[1 + n %% 3],
                   (ARRAY['twilio', 'deepgram', 'openai'])[1 + n %% 3], 'item-' || n %% 9, 'minute', 1.5, 'USD', 0.0123,
-                  'measured', n %% 12, n %% 7, n %% 5000, '', 0, now()
+                  'measured', n / 252 %% 12, n / 3024 %% 7, n %% 5000, '', 0, now()
                 FROM generate_series(%s::bigint, %s::bigint) n
                 """,
                 [tenant.pk, first, first, start, start + count - 1],
             )
     return ROWS / (time.perf_counter() - begun)
+
+
+def _rest() -> None:
+    """Do now what the database does by itself in the minutes after such a load."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE) billing_tally")
+        cursor.execute("VACUUM (ANALYZE) billing_ledgerentry")
+        cursor.execute("CHECKPOINT")
 
 
 def _report(tenant: Tenant) -> list[float]:
