@@ -5,6 +5,8 @@ BIN := .venv/bin
 ROOMS := agents billing crm sandbox telephony tenants thanos
 PORT ?= 8000
 export UV_PYTHON_DOWNLOADS := never
+# Some containers forbid Python to keep what it has compiled: then each of our processes compiles everything again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test install lint format bench clean
 
@@ -45,6 +47,7 @@ bench: .venv/.dev
 
 .venv/.runtime: .venv/.uv requirements.txt
 	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.txt
+	@$(BIN)/python manage.py check >/dev/null # compiles what is used, once, for whoever starts it without make
 	@touch $@
 
 .venv/.dev: .venv/.runtime requirements-dev.txt
