@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from billing.enums import Kind, Leg, Source, Unit
-from billing.models import Budget, Rate
+from billing.models import Account, Budget, Plan, PlanMeter, Rate
+from billing.services import subscribing
+from billing.tests.stripe import RETURN, pay, take_news
 from billing.usage import Usage
 from tenants.models import Tenant
 
@@ -50,3 +52,43 @@ def budget(alice: Tenant) -> Callable[..., Budget]:
         return Budget.objects.get(tenant=tenant)
 
     return limit
+
+
+@pytest.fixture
+def bank(providers):
+    return providers.bank.own
+
+
+@pytest.fixture
+def plan(bank, db) -> Plan:
+    made = Plan.objects.create(
+        name="Small", slug="small", amount=Decimal(49), currency="USD", trial_days=14, max_users=2, is_default=True
+    )
+    PlanMeter.objects.create(
+        plan=made,
+        label="minutes of calls",
+        provider="twilio",
+        item="voice-inbound",
+        unit="minute",
+        event_name="call_minutes",
+        included=Decimal(100),
+        overage=Decimal("0.12"),
+    )
+    subscribing.make_prices(plan=made)
+    return Plan.objects.get(pk=made.pk)
+
+
+@pytest.fixture
+def bigger(plan) -> Plan:
+    made = Plan.objects.create(name="Big", slug="big", amount=Decimal(99), currency="USD")
+    subscribing.make_prices(plan=made)
+    return Plan.objects.get(pk=made.pk)
+
+
+@pytest.fixture
+def subscribed(alice, owner, providers, bank, plan) -> Account:
+    """Alice has subscribed, after the trial of its checkout."""
+    url = subscribing.start_checkout(tenant=alice, plan=plan, by=owner, return_url=RETURN)
+    assert pay(providers, url).status_code == 303
+    take_news(bank)
+    return Account.objects.get(tenant=alice)
