@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Min, QuerySet, Sum
+from django.db.models import Min, Q, QuerySet, Sum
 
 from billing import counting
 from billing.access import Subscribed
@@ -177,6 +177,24 @@ def cost_of_contact(*, tenant: Tenant, contact_id: int) -> dict[str, tuple[Decim
     rows = LedgerEntry.objects.filter(tenant=tenant, contact_id=contact_id)
     sums = rows.values("currency").annotate(sum=Sum("amount"), missing=Sum("unknown")).order_by()
     return {row["currency"]: (row["sum"] or Decimal(0), row["missing"]) for row in sums}
+
+
+@dataclass(frozen=True, slots=True)
+class PartCost:
+    """`amount` is None while a use in it has no price, or none has been written down."""
+
+    currency: str
+    amount: Decimal | None
+
+
+def cost_of_part(*, tenant: Tenant, kind: Kind, subject: str, part: str) -> PartCost:
+    """Return what language models cost for one part of a call or message (`agents.llm.metering.as_part`)."""
+    theirs = Q(key__startswith=f"llm:{part}:") | Q(corrects__key__startswith=f"llm:{part}:")
+    rows = LedgerEntry.objects.filter(theirs, tenant=tenant, kind=kind, subject=subject)
+    sums = list(rows.values("currency").annotate(sum=Sum("amount"), missing=Sum("unknown")).order_by())
+    if len(sums) != 1 or sums[0]["missing"]:
+        return PartCost("", None)
+    return PartCost(sums[0]["currency"], sums[0]["sum"])
 
 
 def entries(*, tenant: Tenant, before: int | None = None, **filters: Any) -> QuerySet[LedgerEntry]:

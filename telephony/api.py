@@ -17,9 +17,10 @@ from rest_framework.routers import DefaultRouter
 
 from agents.collaboration.models import Collaboration
 from agents.models import Agent
+from billing.selectors import PartCost
 from telephony.masking import mask_number, mask_numbers
 from telephony.models import Call, CallEvent, CallMessage, Line
-from telephony.selectors import collaborations_of
+from telephony.selectors import consultations_of
 from telephony.services.lines import agents_for_lines
 from tenants.audit import record
 from tenants.enums import AuditAction, Scope
@@ -47,6 +48,9 @@ class EventSerializer(serializers.ModelSerializer[CallEvent]):
 
 
 class CollaborationSerializer(serializers.ModelSerializer[Collaboration]):
+    cost = serializers.SerializerMethodField(help_text="As a decimal number; null while unknown, and for mere members.")
+    currency = serializers.SerializerMethodField(help_text="Of the cost; empty while that is unknown.")
+
     class Meta:
         model = Collaboration
         fields = [
@@ -63,11 +67,19 @@ class CollaborationSerializer(serializers.ModelSerializer[Collaboration]):
             "input_tokens",
             "output_tokens",
             "cost",
+            "currency",
             "started_at",
             "asked_at",
             "consented_at",
             "ended_at",
         ]
+
+    def get_cost(self, collaboration: Collaboration) -> str | None:
+        amount = self.context["costs"][collaboration.pk].amount
+        return None if amount is None else f"{amount:f}"
+
+    def get_currency(self, collaboration: Collaboration) -> str:
+        return self.context["costs"][collaboration.pk].currency  # type: ignore[no-any-return]
 
 
 class CallSerializer(serializers.ModelSerializer[Call]):
@@ -171,8 +183,12 @@ class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
     @action(detail=True, pagination_class=None, filter_backends=[])
     def collaborations(self, request: Request, pk: str) -> Response:
         """Specialists who joined, or were to: what is going on now, and what came of it."""
-        found = collaborations_of(self.get_object())
-        return Response(CollaborationSerializer(found, many=True).data)
+        found = consultations_of(self.get_object(), request.tenant)  # type: ignore[attr-defined]
+        membership = membership_of(request)
+        is_told = membership is not None and membership.can_manage
+        costs = {one.record.pk: one.cost if is_told else PartCost("", None) for one in found}
+        records = [one.record for one in found]
+        return Response(CollaborationSerializer(records, many=True, context={"costs": costs}).data)
 
 
 class LineSerializer(StrictTypesMixin, serializers.ModelSerializer[Line]):

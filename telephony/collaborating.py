@@ -20,6 +20,7 @@ from agents.collaboration.enums import Stage
 from agents.collaboration.machine import Collaboration
 from agents.collaboration.services import auditing
 from agents.llm.base import LlmError
+from agents.llm.metering import as_part
 from crm.folding import fold
 from telephony import effects as fx
 from telephony.bridge import Bridge
@@ -134,9 +135,10 @@ class Collaborator:
 
     async def _consulting(self, effect: wanted.Consult, collaboration_id: uuid.UUID) -> None:
         said = [(one.role, one.text) for one in self._bridge.history]
-        work = await self._specialists.work(
-            effect.question, said, most=self._rules.max_specialists, limit_s=self._rules.work_s
-        )
+        with as_part(collaboration_id.hex):
+            work = await self._specialists.work(
+                effect.question, said, most=self._rules.max_specialists, limit_s=self._rules.work_s
+            )
         self._write(partial(auditing.record_work, collaboration_id=collaboration_id, work=work))
         names = [one.brief.name for one in work.contributions]
         self._note({"asked": ", ".join(names), "helped": bool(work.answer)})

@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -17,8 +18,11 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from agents.collaboration.models import Collaboration
+from billing.enums import Kind
+from billing.selectors import PartCost, cost_of_part
 from telephony.enums import OPEN_STATUSES, Direction
 from telephony.models import Call, CallEvent, CallMessage
+from tenants.models import Tenant
 
 PAGE_SIZE = 30
 
@@ -123,8 +127,18 @@ class CallPage:
     next_cursor: str | None
 
 
-def collaborations_of(call: Call) -> QuerySet[Collaboration]:
-    return Collaboration.objects.filter(call_id=call.pk)
+@dataclass(frozen=True, slots=True)
+class Consultation:
+    """One time that specialists joined a call, and what the ledger says it cost."""
+
+    record: Collaboration
+    cost: PartCost
+
+
+def consultations_of(call: Call, tenant: Tenant) -> list[Consultation]:
+    records = Collaboration.objects.filter(call_id=call.pk)
+    of_call = partial(cost_of_part, tenant=tenant, kind=Kind.CALL, subject=str(call.pk))
+    return [Consultation(record, of_call(part=record.pk.hex)) for record in records]
 
 
 def looks_like_number(text: str) -> bool:

@@ -58,7 +58,7 @@ def call_detail(request: MemberRequest, call_id: UUID) -> HttpResponse:
         "call": call,
         "messages_said": selectors.transcript(call),
         "events": selectors.events(call),
-        "collaborations": selectors.collaborations_of(call),
+        "consultations": selectors.consultations_of(call, request.tenant),
         "recordings": call.recordings.select_related("call__line"),
         "say_form": SayForm(),
         "cost": call_cost(call, request.tenant),
@@ -87,7 +87,8 @@ def call_status(request: MemberRequest, call_id: UUID) -> HttpResponse:
 def call_specialists(request: MemberRequest, call_id: UUID) -> HttpResponse:
     """Who is asked during a live call, fetched again while it lasts."""
     call = get_object_or_404(Call, pk=call_id)
-    return render(request, "telephony/_specialists.html", {"collaborations": selectors.collaborations_of(call)})
+    consultations = selectors.consultations_of(call, request.tenant)
+    return render(request, "telephony/_specialists.html", {"consultations": consultations})
 
 
 @require_POST

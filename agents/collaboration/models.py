@@ -25,7 +25,6 @@ class Collaboration(models.Model):
     answer = EncryptedTextField(blank=True)
     input_tokens = models.PositiveIntegerField(null=True)  # None: not asked, or the provider does not say
     output_tokens = models.PositiveIntegerField(null=True)
-    cost = models.DecimalField(max_digits=12, decimal_places=6, null=True)  # None: nobody has reckoned it
     started_at = models.DateTimeField(default=timezone.now)
     asked_at = models.DateTimeField(null=True)
     consented_at = models.DateTimeField(null=True)

@@ -37,6 +37,7 @@ class Purpose:
     line_id: int | None = None
     agent_id: int | None = None
     contact_id: int | None = None
+    part: str = ""  # of the subject, whose cost is asked for by itself
 
 
 _purpose: ContextVar[Purpose | None] = ContextVar("purpose", default=None)
@@ -50,6 +51,13 @@ def charged_to(purpose: Purpose) -> Iterator[None]:
         yield
     finally:
         _purpose.reset(token)
+
+
+@contextmanager
+def as_part(name: str) -> Iterator[None]:
+    """What is asked for meanwhile can be told from what else the same subject costs (`billing.selectors.cost_of_part`)."""
+    with charged_to(replace(_purpose.get() or Purpose(Kind.OTHER), part=name)):
+        yield
 
 
 @contextmanager
@@ -73,7 +81,7 @@ def tokens_used(provider: str, model: str, tokens: Tokens | None) -> tuple[str, 
     name = uuid.uuid4().hex
     return purpose.schema, [
         ledger.Usage(
-            key=f"llm:{name}:{part}",
+            key=f"llm:{purpose.part or '-'}:{name}:{part}",
             provider=provider,
             item=f"{model}:{part}"[:80],
             unit=Unit.TOKEN,
