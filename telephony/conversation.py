@@ -10,7 +10,6 @@ import asyncio
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,9 +23,20 @@ from telephony import effects as fx
 from telephony.bridge import Bridge, Phase
 from telephony.collaborating import Collaborator
 from telephony.ending import end_tasks
-from telephony.engines.base import Engine, EngineConfig, EngineError, Event, Failed, Ready, ToolRequest
+from telephony.engines.base import (
+    Engine,
+    EngineConfig,
+    EngineError,
+    Event,
+    Failed,
+    Ready,
+    ToolRequest,
+    Transcript,
+    UserStartedSpeaking,
+)
 from telephony.engines.registry import make_engine
 from telephony.enums import EventKind
+from telephony.hearing import Hearing
 from telephony.outbox import Outbox
 from telephony.plan import CallPlan, Joining
 from telephony.services.spending import look_at_budget
@@ -38,7 +48,6 @@ from tenants.context import NoTenantError, find_tenant, in_tenant
 
 logger = logging.getLogger("telephony")
 
-HELD_FRAMES = 250  # caller audio kept while no engine listens: five seconds, the oldest goes first
 READY_TIMEOUT_S = 5.0
 RECONNECT_PAUSE_S = 0.2
 BUDGET_EVERY_S = 10.0
@@ -54,11 +63,10 @@ class Conversation:
         self.journal = Journal(plan.call_id)
         self.finish: fx.Finish | None = None
         self.finished = asyncio.Event()
-        self.frames_in = 0
+        self.hearing = Hearing()
         self.frames_dropped = 0
         self._engine: Engine | None = None
         self._listens = False
-        self._held: deque[bytes] = deque(maxlen=HELD_FRAMES)
         self._tasks: set[asyncio.Task[None]] = set()
         self._tools: dict[str, asyncio.Task[None]] = {}
         self._opening: asyncio.Task[None] | None = None
@@ -73,12 +81,9 @@ class Conversation:
     # --- audio ---------------------------------------------------------------------------------------------------
 
     def caller_audio(self, audio: bytes) -> None:
-        self.frames_in += 1
-        if self._listens:
-            if not self._engine.send_audio(audio):  # type: ignore[union-attr]
-                self.frames_dropped += 1
-        else:
-            self._held.append(audio)
+        self.hearing.add(audio)
+        if self._listens and not self._engine.send_audio(audio):  # type: ignore[union-attr]
+            self.frames_dropped += 1
 
     def _agent_audio(self, audio: bytes) -> None:
         text = self.bridge.agent_audio(audio, now())
@@ -91,16 +96,31 @@ class Conversation:
         self._apply(self.bridge.on_carrier(message, now()))
 
     def _engine_event(self, event: Event) -> None:
-        if isinstance(event, Ready):
-            self._listens = True
-            for audio in self._held:
-                self.caller_audio(audio)
-            self._held.clear()
-        elif isinstance(event, Failed):
-            self._listens = False
+        match event:
+            case Ready():
+                self._start_listening()
+            case Failed():
+                self._stop_listening()
+            case UserStartedSpeaking():
+                self.hearing.turn_began()
+            case Transcript(role="user"):
+                self.hearing.words_came()
         self._apply(self.bridge.on_engine(event, now()))
         if self._collaborator is not None:
             self._collaborator.heard(event)
+
+    def _start_listening(self) -> None:
+        if self._listens:
+            return
+        self._listens = True
+        for audio in self.hearing.unheard():
+            if not self._engine.send_audio(audio):  # type: ignore[union-attr]
+                self.frames_dropped += 1
+
+    def _stop_listening(self) -> None:
+        if self._listens:
+            self._listens = False
+            self.hearing.session_lost()
 
     def command(self, message: dict[str, Any]) -> None:
         """Carry out what a member asked for on a page, or the news that the call is over."""
@@ -175,7 +195,7 @@ class Conversation:
     # --- the engine ----------------------------------------------------------------------------------------------
 
     def _open_engine(self, config: EngineConfig, *, pause_s: float = 0.0) -> None:
-        self._listens = False
+        self._stop_listening()
         old, self._engine = self._engine, None
         if self._opening is not None:
             self._opening.cancel()
@@ -295,7 +315,7 @@ class Conversation:
         if dropped:
             self._note(EventKind.FRAMES_DROPPED, {"frames": dropped})
         reason = str(self.finish.reason) if self.finish and self.finish.reason else None
-        self._note(EventKind.STREAM_ENDED, {"frames_in": self.frames_in, "reason": reason})
+        self._note(EventKind.STREAM_ENDED, {"frames_in": self.hearing.frames, "reason": reason})
         await self.journal.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("providers")]
             Fault(Kind.ERROR, turn=1, code="INTERNAL_SERVER_ERROR"),
             Fault(Kind.SPECULATE, turn=1),
         ],
+        [Fault(Kind.DEAF, turn=1), Fault(Kind.DEAF, turn=2)],
         [Fault(Kind.STALL_SETTINGS, turn=0), Fault(Kind.SESSION_LIMIT, turn=1), Fault(Kind.STALL, turn=1)],
     ],
     ids=lambda faults: "-".join(fault.kind for fault in faults),

@@ -216,6 +216,9 @@ class Session:
             self._interrupt()
             await self.send({"type": "UserStartedSpeaking"})
             return
+        if self.server.faults.take(Kind.DEAF, self.turns + 1):
+            self._abort()
+            return
         text = recognise(turn.audio)
         self._begin(self._reply(text))
 

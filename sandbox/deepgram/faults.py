@@ -10,6 +10,7 @@ class Kind(StrEnum):
     REFUSE = "refuse"  # the handshake is answered with `status`
     STALL_SETTINGS = "stall-settings"  # never SettingsApplied
     STALL = "stall"  # hears, and says nothing more
+    DEAF = "deaf"  # the connection breaks with what was heard, before a word of it is sent
     DROP = "drop"  # the connection breaks
     ERROR = "error"  # an Error message with `code`, then the socket closes
     WARN = "warn"  # a Warning message with `code`

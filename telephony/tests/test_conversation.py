@@ -16,6 +16,7 @@ from agents.tools import Tool, ToolOutcome
 from telephony import conversation as module
 from telephony.conversation import Conversation
 from telephony.engines import base as ev
+from telephony.hearing import BEFORE_TURN_FRAMES, KEPT_FRAMES
 from telephony.outbox import Outbox
 from telephony.tests.factories import make_plan
 from telephony.transcripts.entries import STREAM, Entry
@@ -97,6 +98,10 @@ class Scene:
         return self.engines[-1]
 
 
+def frame(number: int) -> bytes:
+    return number.to_bytes(2, "big") * 80
+
+
 async def settle() -> None:
     for _ in range(8):
         await asyncio.sleep(0)
@@ -128,12 +133,48 @@ async def test_what_the_caller_says_while_connecting_is_heard_afterwards_in_orde
 
 async def test_audio_kept_while_nobody_listens_is_bounded(scene):
     async with scene.call() as conversation:
-        for number in range(module.HELD_FRAMES + 10):
-            conversation.caller_audio(number.to_bytes(2, "big") * 80)
+        for number in range(KEPT_FRAMES + 10):
+            conversation.caller_audio(frame(number))
         scene.engine.on_event(ev.Ready())
 
-        assert len(scene.engine.audio) == module.HELD_FRAMES
-        assert scene.engine.audio[0] == (10).to_bytes(2, "big") * 80
+        assert len(scene.engine.audio) == KEPT_FRAMES
+        assert scene.engine.audio[0] == frame(10)
+
+
+async def test_a_turn_whose_words_were_lost_with_the_provider_is_heard_again(scene):
+    """The caller speaks from frame 80 to 120; the session breaks before it has said what it heard."""
+    async with scene.call() as conversation:
+        scene.engine.on_event(ev.Ready())
+        for number in range(120):
+            conversation.caller_audio(frame(number))
+            if number == 83:
+                scene.engine.on_event(ev.UserStartedSpeaking())
+        scene.engine.on_event(ev.Failed("CONNECTION_LOST", "", retryable=True))
+        await settle()
+        conversation.caller_audio(frame(120))  # nobody listens
+        scene.engine.on_event(ev.Ready())
+        conversation.caller_audio(frame(121))
+
+        first, second = scene.engines
+        assert first.audio == [frame(number) for number in range(120)]
+        assert second.audio == [frame(number) for number in range(84 - BEFORE_TURN_FRAMES, 122)]
+
+
+async def test_words_that_came_are_not_heard_again(scene):
+    async with scene.call() as conversation:
+        scene.engine.on_event(ev.Ready())
+        for number in range(100):
+            conversation.caller_audio(frame(number))
+        scene.engine.on_event(ev.UserStartedSpeaking())
+        scene.engine.on_event(ev.Transcript("user", "When are you open?"))
+        conversation.caller_audio(frame(100))
+        scene.engine.on_event(ev.Failed("CONNECTION_LOST", "", retryable=True))
+        await settle()
+        scene.engine.on_event(ev.Ready())
+
+        assert scene.engine.audio == [frame(100)]
+        assert scene.engine.config.history == ()  # put to the new session as a question, not as history
+        assert ("user", "When are you open?") in scene.engine.told
 
 
 async def test_agent_audio_goes_out_as_it_comes(scene):
