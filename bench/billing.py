@@ -128,6 +128,7 @@ def _rest() -> None:
 
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE) billing_tally")
+        cursor.execute("VACUUM (ANALYZE) billing_daytotal")
         cursor.execute("VACUUM (ANALYZE) billing_ledgerentry")
         cursor.execute("CHECKPOINT")
 

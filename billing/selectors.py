@@ -16,7 +16,7 @@ from billing import counting
 from billing.access import Subscribed
 from billing.enums import AccountStatus, Kind, Leg, Period
 from billing.forecast import LOOKS_BACK_DAYS, forecast
-from billing.models import Account, Budget, LedgerEntry, PlanMeter, Tally
+from billing.models import Account, Budget, DayTotal, LedgerEntry, PlanMeter
 from billing.naming import Name, names_of
 from billing.periods import first_day, next_first_day
 from billing.services.reporting import used_in_period
@@ -159,7 +159,7 @@ def month_report(*, tenant: Tenant, day: date, currency: str) -> Report:
 
 
 def month_forecast(*, tenant: Tenant, today: date, currency: str) -> Decimal | None:
-    rows = Tally.objects.filter(tenant=tenant, currency=currency)
+    rows = DayTotal.objects.filter(tenant=tenant, currency=currency)
     begin = min(first_day(Period.MONTH, today), today - timedelta(days=LOOKS_BACK_DAYS))
     sums = rows.filter(day__gte=begin).values("day").annotate(sum=Sum("amount")).order_by()
     first_use = rows.aggregate(first=Min("day"))["first"]

@@ -126,6 +126,22 @@ class Tally(models.Model):
         return f"{self.day} {self.provider} {self.item}"
 
 
+class DayTotal(models.Model):
+    """What an organisation has spent on a day, beside the tallies: all that admission and budgets ask for."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey(Tenant, models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False)
+    day = models.DateField()
+    currency = models.CharField(max_length=3)
+    amount = models.DecimalField(max_digits=24, decimal_places=8)
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "day"], name="daytotal_tenant_day")]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.currency}"
+
+
 class Drift(models.Model):
     """A provider's own figure that differs from the ledger by more than the threshold. Open until staff settle it."""
 

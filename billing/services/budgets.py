@@ -12,7 +12,7 @@ from django.db.models import Q, Sum
 from django.utils import timezone
 
 from billing.enums import Level, Period
-from billing.models import Budget, BudgetAlert, Reservation, Tally
+from billing.models import Budget, BudgetAlert, DayTotal, Reservation
 from billing.periods import day_of, first_day
 from billing.signals import budget_reached
 from tenants.celery import publish
@@ -55,7 +55,7 @@ def standings(*, tenant: Tenant, budget: Budget | None = None, now: datetime | N
         return []
     today = day_of(now or timezone.now(), tenant.time_zone)
     begins = {period: first_day(period, today) for period in budget.limits}
-    rows = Tally.objects.filter(tenant=tenant, currency=budget.currency, day__gte=min(begins.values()))
+    rows = DayTotal.objects.filter(tenant=tenant, currency=budget.currency, day__gte=min(begins.values()))
     # Not named by the period alone: a sum called “day” would be taken for the column.
     sums = rows.aggregate(**{f"of_{period}": Sum("amount", filter=Q(day__gte=day)) for period, day in begins.items()})
     held = _held(tenant, budget.currency)

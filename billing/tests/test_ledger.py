@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Sum
 from hypothesis import given
 from hypothesis import settings as examples
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from billing import tallies
-from billing.models import LedgerEntry, Rate, Tally
+from billing.models import DayTotal, LedgerEntry, Rate, Tally
 from billing.services.ledger import correct, costs_of, price_unknown, record_usage
 from billing.services.rates import RateError, set_rate
 from billing.tests.conftest import usage
@@ -159,7 +159,7 @@ def test_folding_sums_together_changes_none(alice, bob, rate):
     record_usage(tenant=bob, usages=[usage(key="b")])
     before = amounts(alice), amounts(bob)
 
-    assert tallies.compact() == 8
+    assert tallies.compact() == 8 + 4  # rows of both kinds of sums
     assert (amounts(alice), amounts(bob)) == before
     assert Tally.objects.filter(tenant=alice).count() == 2
     assert tallies.differences() == []
@@ -171,7 +171,39 @@ def test_a_sum_that_is_not_the_ledger_s_is_found(alice, rate):
     record_usage(tenant=alice, usages=[usage(key="a")])
     Tally.objects.update(amount=Decimal(5))
 
-    assert tallies.differences() == [(alice.pk, date(2026, 11, 20), "twilio", "voice-inbound")]
+    assert tallies.differences() == [(alice.pk, date(2026, 11, 20), "twilio voice-inbound")]
+
+
+@pytest.mark.parametrize("change", [{"amount": Decimal(5)}, {"currency": "EUR"}, None])
+def test_a_day_that_is_not_the_ledger_s_is_found(alice, bob, rate, change):
+    rate()
+    for tenant in (alice, bob):
+        record_usage(tenant=tenant, usages=[usage()])
+    his = DayTotal.objects.filter(tenant=bob)
+    if change is None:
+        his.delete()
+    else:
+        his.update(**change)
+
+    found = tallies.differences()
+
+    assert {tenant_id for tenant_id, _, _ in found} == {bob.pk}
+    assert all(about.startswith("the whole day") for _, _, about in found)
+
+
+def test_a_ledger_from_before_there_were_sums_by_day_gets_them(alice, bob, rate):
+    rate()
+    record_usage(tenant=alice, usages=[usage(), usage(at=datetime(2026, 11, 21, 12, tzinfo=UTC))])
+    record_usage(tenant=bob, usages=[usage(quantity=Decimal(7))])
+    DayTotal.objects.all().delete()
+
+    with connection.cursor() as cursor:
+        cursor.execute(tallies.ADD_DAY_TOTALS)
+    record_usage(tenant=alice, usages=[usage()])
+
+    assert tallies.differences() == []
+    by_day = DayTotal.objects.filter(tenant=alice).values_list("day").annotate(sum=Sum("amount")).order_by("day")
+    assert [(day.day, amount) for day, amount in by_day] == [(20, Decimal("0.017")), (21, Decimal("0.0085"))]
 
 
 class Sums(TestCase):

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from billing.models import Budget, Reservation
 from billing.services.ledger import record_usage
-from billing.services.reserving import FREE, grow, release, reserve
+from billing.services.reserving import FREE, Admission, grow, release, reserve
 from billing.tests.conftest import usage
 from tenants.models import Tenant
 
@@ -28,14 +28,36 @@ def test_without_limits_nothing_is_asked(alice, budget, django_assert_num_querie
         assert reserve(tenant=alice, budget=None, subject="c", amount=Decimal(1)) is FREE
 
 
-def test_a_reservation_takes_two_queries(alice, budget):
+def test_a_reservation_takes_one_query(alice, budget):
     limited = budget(daily=Decimal(10))
 
     with CaptureQueriesContext(connection) as captured:
         assert reserve(tenant=alice, budget=limited, subject="c", amount=Decimal(1), now=NOW).admitted
 
-    asked = [query["sql"] for query in captured if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))]
-    assert len(asked) == 2
+    assert len(captured) == 1
+
+
+def test_limits_that_were_lifted_since_they_were_read_do_not_count(alice, budget):
+    limited = budget(daily=Decimal(0))
+    budget(daily=None)
+
+    assert reserve(tenant=alice, budget=limited, subject="c", amount=Decimal(1), now=NOW) == Admission(True, None)
+
+
+def test_a_budget_that_is_gone_limits_nothing(alice, budget):
+    limited = budget(daily=Decimal(1))
+    Budget.objects.filter(tenant=alice).delete()
+
+    assert reserve(tenant=alice, budget=limited, subject="c", amount=Decimal(5), now=NOW).admitted
+
+
+def test_a_larger_transaction_is_as_durable_as_it_was(alice, budget):
+    """Within the tests' own transaction the commit waits for the disk as before."""
+    reserve(tenant=alice, budget=budget(daily=Decimal(1)), subject="c", amount=Decimal(0), now=NOW)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW synchronous_commit")
+        assert cursor.fetchone() == ("on",)
 
 
 @pytest.mark.parametrize(

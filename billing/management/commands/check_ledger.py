@@ -14,8 +14,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with in_public():
             found = tallies.differences()
-        for tenant_id, day, provider, item in found[:100]:
-            self.stderr.write(f"organisation {tenant_id}, {day}: {provider} {item}")
+        for tenant_id, day, about in found[:100]:
+            self.stderr.write(f"organisation {tenant_id}, {day}: {about}")
         if found:
             raise CommandError(f"{len(found)} sums are not the ledger's.")
         self.stdout.write("Every sum is the ledger's.")
