@@ -19,7 +19,7 @@ test: .venv/.dev
 	$(BIN)/python -m tests.browser
 	$(BIN)/python -m pytest -n 3 $(ROOMS)
 	@# Whole installations: each is several processes, and calls are spoken in real time.
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not alone" tests
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder -m "not alone" tests
 	$(BIN)/python -m pytest -m alone tests
 
 lint: .venv/.dev
