@@ -4,17 +4,13 @@ import re
 
 import pytest
 from allauth.mfa.models import Authenticator
-from allauth.mfa.totp.internal.auth import (
-    format_hotp_value,
-    generate_totp_secret,
-    hotp_value,
-    yield_hotp_counters_from_time,
-)
+from allauth.mfa.totp.internal.auth import generate_totp_secret
 from django.core import mail
 from django.test import Client
 
 from tenants.enums import AuditAction
 from tenants.models import AuditEvent, Membership, Tenant, User
+from tenants.tests.second_factor import code_for
 from thanos.encryption import encrypt
 
 PASSWORD = "correct horse battery"
@@ -127,10 +123,6 @@ def test_organisations_switched_off_are_not_offered(owner, bob, visit):
 
 
 # --- the second factor -----------------------------------------------------------------------------------------------
-
-
-def code_for(secret: str) -> str:
-    return format_hotp_value(hotp_value(secret, next(iter(yield_hotp_counters_from_time()))))
 
 
 @pytest.fixture

@@ -179,6 +179,7 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Thanotopolis"
+MFA_TOTP_TOLERANCE = 1  # a code that was right while it was typed is taken
 MFA_ADAPTER = "tenants.accounts.MFAAdapter"
 
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 14

@@ -172,7 +172,6 @@ def test_a_record_is_written_as_it_goes(in_alice, models, bob):
     )
     assert (row.asked_at, row.consented_at, row.ended_at) == (now, now, now)
     assert row.agents[0]["slug"] == "tax-questions"
-    assert row.cost is None
     with entered(bob):
         assert not Collaboration.objects.exists()
 
