@@ -6,15 +6,21 @@ Loaded with `-p thanos.testing`, before Django's settings are read. The servers 
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import inspect
 import os
 import shutil
+import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+FULL_COLLECTION_EVERY = 50  # tests
+_tests = count(1)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
@@ -69,6 +75,19 @@ def _prepare_environment() -> Any:
 
 
 _lease = _prepare_environment()  # held until the process ends
+
+
+if sys.version_info < (3, 12):
+    # Until then a collection may begin in the middle of setting a context variable; a finaliser that sets one as well,
+    # such as a `with entered(…)` of a coroutine nobody awaits any more, then crashes the interpreter
+    # (python/cpython#148891). So garbage is collected between tests, where nothing is being set.
+    gc.disable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    if not gc.isenabled():
+        gc.collect(1 if next(_tests) % FULL_COLLECTION_EVERY else 2)
 
 
 @pytest.hookimpl(tryfirst=True)

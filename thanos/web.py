@@ -16,12 +16,17 @@ from types import FrameType
 import uvicorn
 
 from thanos.env import environment
+from thanos.garbage import collect_between_events
 
 MAX_MESSAGE_BYTES = 65_536
 LINGER_S = 3.0
 
 
 class DrainingServer(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._tidying = asyncio.get_running_loop().create_task(collect_between_events())
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         from telephony.workers import worker
 
