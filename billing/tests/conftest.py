@@ -36,6 +36,20 @@ def usage(**values: Any) -> Usage:
     return Usage(**{**usual, **values})
 
 
+def meter_minutes(plan: Plan, *, included: int) -> PlanMeter:
+    """So many minutes of calls are in a plan, and each one beyond costs twelve cents."""
+    return PlanMeter.objects.create(
+        plan=plan,
+        label="minutes of calls",
+        provider="twilio",
+        item="voice-inbound",
+        unit="minute",
+        event_name="call_minutes",
+        included=Decimal(included),
+        overage=Decimal("0.12"),
+    )
+
+
 @pytest.fixture
 def rate(db: None) -> Callable[..., Rate]:
     def make(price: str = "0.0085", **values: Any) -> Rate:
@@ -64,16 +78,7 @@ def plan(bank, db) -> Plan:
     made = Plan.objects.create(
         name="Small", slug="small", amount=Decimal(49), currency="USD", trial_days=14, max_users=2, is_default=True
     )
-    PlanMeter.objects.create(
-        plan=made,
-        label="minutes of calls",
-        provider="twilio",
-        item="voice-inbound",
-        unit="minute",
-        event_name="call_minutes",
-        included=Decimal(100),
-        overage=Decimal("0.12"),
-    )
+    meter_minutes(made, included=100)
     subscribing.make_prices(plan=made)
     return Plan.objects.get(pk=made.pk)
 

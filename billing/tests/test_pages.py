@@ -10,13 +10,13 @@ from django.core import mail
 from django.utils import timezone
 
 from billing.enums import Kind, Leg, Level, Period, Unit
-from billing.models import Account, Budget, BudgetAlert, Invoice, LedgerEntry, Plan, PlanMeter, Rate
+from billing.models import Account, Budget, BudgetAlert, Invoice, LedgerEntry, Plan, Rate
 from billing.services.alerts import send_alert, unmailed
 from billing.services.budgets import standings, tell_levels
 from billing.services.ledger import record_usage
 from billing.services.storing import meter_storage
 from billing.services.subscribing import make_prices
-from billing.tests.conftest import usage
+from billing.tests.conftest import meter_minutes, usage
 from crm.hooks.models import WebhookDelivery, WebhookEndpoint
 from tenants.context import entered
 from tenants.models import AuditEvent
@@ -207,16 +207,7 @@ def test_a_new_period_is_told_anew(alice, used, in_alice):
 @pytest.fixture
 def plan(providers, db):
     made = Plan.objects.create(name="Small", slug="small", amount=Decimal(49), currency="USD", trial_days=14, max_users=3)
-    PlanMeter.objects.create(
-        plan=made,
-        label="minutes of calls",
-        provider="twilio",
-        item="voice-inbound",
-        unit="minute",
-        event_name="minutes",
-        included=Decimal(40),
-        overage=Decimal("0.12"),
-    )
+    meter_minutes(made, included=40)
     make_prices(plan=made)
     return made
 
