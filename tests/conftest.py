@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
@@ -19,6 +19,16 @@ PROMPT = (
 )
 
 expect.set_options(timeout=30_000)  # of a machine that is busy with other tests
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure is printed with what the installation has to say about it: it may not happen a second time."""
+    report = yield
+    house = getattr(item, "funcargs", {}).get("house")
+    if report.failed and house is not None:
+        report.sections.append(("the installation", house.story()))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -77,6 +78,7 @@ class Installation:
             **environment,
         }
         self.tokens: dict[str, str] = {}
+        self.last_seen: dict[str, Any] | None = None  # the call that was looked at last, as the API showed it
         self.is_prepared = False
 
     @staticmethod
@@ -186,7 +188,8 @@ class Installation:
 
     def stored(self, call: CarrierCall, domain: str = "one.test") -> dict[str, Any] | None:
         found = self.api("GET", domain, f"/calls/?call_sid={call.sid}")["results"]
-        return found[0] if found else None
+        self.last_seen = found[0] if found else None
+        return self.last_seen
 
     def settled(
         self,
@@ -197,13 +200,18 @@ class Installation:
         timeout_s: float = 90,
     ) -> dict[str, Any]:
         """Return the call as the API shows it once it has ended and everything said has been stored."""
-        wanted = until or (lambda stored: any(event["kind"] == "ended" for event in stored["events"]))
+        wanted = until or is_whole
 
         def look() -> dict[str, Any] | None:
             stored = self.stored(call, domain)
             return stored if stored is not None and wanted(stored) else None
 
         return wait_for(look, timeout_s, "the call to be stored")  # type: ignore[no-any-return]
+
+    def story(self) -> str:
+        """Return what tells why a test failed: the call it looked at, and what the processes said last."""
+        lines = self.log.read_text(errors="replace").splitlines()[-120:]
+        return "\n".join([json.dumps(self.last_seen, indent=1), *lines])
 
 
 def copy_prepared(target: Path) -> None:
@@ -244,6 +252,13 @@ def wait_for(look: Callable[[], Any], timeout_s: float, what: str) -> Any:
             return found
         time.sleep(0.1)
     raise AssertionError(f"waited {timeout_s:g} s for {what}")
+
+
+def is_whole(stored: dict[str, Any]) -> bool:
+    """The news of an end may arrive before the last words: those have come once the last stream has said that it ended."""
+    told = kinds(stored)
+    streams = [kind for kind in told if kind in ("stream-started", "stream-ended")]
+    return "ended" in told and streams[-1:] != ["stream-started"]
 
 
 def words(stored: dict[str, Any], role: str | None = None) -> list[str]:

@@ -15,6 +15,13 @@ from tests.test_calls import BYE, OPEN, OPEN_ANSWER, PRICE, PRICE_ANSWER
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
+
+@pytest.fixture(autouse=True)
+def _patience(house: Installation) -> None:
+    """What is tested is that nothing is lost; a machine that is busy with other tests may be silent for a while."""
+    house.set_lines("one.test", max_dead_air_s=15)
+
+
 LONG_CALL = (Line(OPEN), Line(PRICE, when="wait", after_s=10), Line(BYE))
 
 

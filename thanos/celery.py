@@ -9,6 +9,9 @@ if not settings.configured:  # started by Celery's own command: nobody has chose
     os.environ.setdefault("DATABASE_POOL_SIZE", "10")
 
 from tenants.celery import TenantCelery
+from thanos.broker import survive_loss
+
+survive_loss()
 
 app = TenantCelery("thanos")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -35,10 +35,22 @@ def test_the_first_session_is_given_everything_that_is_kept():
 
 def test_a_quiet_caller_costs_a_second():
     hearing = heard(200)
+    hearing.unheard()  # a session begins to listen
+    speak(hearing, 100)
     hearing.session_lost()
     speak(hearing, 2)
 
-    assert numbers(hearing) == list(range(200 - BEFORE_TURN_FRAMES, 202))
+    assert numbers(hearing) == list(range(300 - BEFORE_TURN_FRAMES, 302))
+
+
+def test_once_words_have_come_only_what_follows_them_is_kept():
+    hearing = heard(10)
+    hearing.turn_began()
+    speak(hearing, 200)
+    hearing.words_came()
+    speak(hearing, 3)
+
+    assert numbers(hearing) == [210, 211, 212]
 
 
 def test_an_open_turn_survives_two_losses_in_a_row():
