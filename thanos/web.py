@@ -16,7 +16,7 @@ from types import FrameType
 import uvicorn
 
 from thanos.env import environment
-from thanos.garbage import collect_between_events
+from thanos.garbage import collect_between_events, set_aside
 
 MAX_MESSAGE_BYTES = 65_536
 LINGER_S = 3.0
@@ -24,6 +24,7 @@ LINGER_S = 3.0
 
 class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        set_aside()
         await super().startup(sockets)
         self._tidying = asyncio.get_running_loop().create_task(collect_between_events())
 
