@@ -18,18 +18,7 @@ PROMPT = (
     " a lovely present for birthdays and for anybody who likes to look well."
 )
 
-# Each group is one process's and has one installation: those that take long begin first, so that all end together.
-LONGEST_FIRST = ("pages", "providers", "calls", "faults", "launch", "schema")
-
 expect.set_options(timeout=30_000)  # of a machine that is busy with other tests
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> int:
-        group = item.get_closest_marker("xdist_group")
-        return LONGEST_FIRST.index(group.args[0]) if group is not None else -1  # of the rooms
-
-    items.sort(key=place)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -33,8 +33,6 @@ from telephony.tests.factories import add_message, make_finished_call
 from tenants.context import entered
 from tenants.models import Tenant, User
 
-pytestmark = pytest.mark.xdist_group("schema")
-
 EXAMPLES = 4
 # A thing with forty fields is asked about in four hundred ways that differ little: past these, one in sixteen will do.
 ASKED_IN_FULL, THEN_ONE_IN = 12, 16
