@@ -9,15 +9,11 @@ from weakref import WeakKeyDictionary
 import redis
 import redis.asyncio
 from django.conf import settings
-from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.retry import Retry
 
 TIMEOUT_S = 0.5
-# Connections kept from before a restart of Redis fail at their first use: once more, on a new one, and at once. What we
-# write is idempotent, so a command that had been carried out after all does no harm.
-_ANEW = (NoBackoff(), 1, (RedisConnectionError,))
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = WeakKeyDictionary()
 
@@ -25,18 +21,17 @@ _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = We
 @lru_cache(maxsize=1)
 def sync_client() -> redis.Redis:
     pool = redis.BlockingConnectionPool.from_url(
-        settings.REDIS_URL,
-        max_connections=20,
-        timeout=TIMEOUT_S,
-        socket_timeout=2.0,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(*_ANEW),
+        settings.REDIS_URL, max_connections=20, timeout=TIMEOUT_S, socket_timeout=2.0, socket_connect_timeout=TIMEOUT_S
     )
     return redis.Redis(connection_pool=pool)
 
 
 def async_client() -> redis.asyncio.Redis:
-    """Return the client of the running event loop."""
+    """Return the client of the running event loop. A command may be carried out twice, so nothing exact is counted.
+
+    The pool of the other client looks at a kept connection before it gives it out; this one does not, and after a restart
+    of Redis the first use of each would fail. It is tried once more, on a new one, at once.
+    """
     loop = asyncio.get_running_loop()
     client = _clients.get(loop)
     if client is None:
@@ -46,7 +41,7 @@ def async_client() -> redis.asyncio.Redis:
             timeout=TIMEOUT_S,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
-            retry=AsyncRetry(*_ANEW),
+            retry=Retry(NoBackoff(), 1, (RedisConnectionError,)),
         )
         client = _clients[loop] = redis.asyncio.Redis(connection_pool=pool)
     return client

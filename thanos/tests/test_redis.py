@@ -14,16 +14,7 @@ def cut(identifier: int) -> None:
         assert another.client_kill_filter(_id=str(identifier)) == 1
 
 
-def test_a_kept_connection_that_was_cut_is_made_anew():
-    client = sync_client()
-    before = client.client_id()
-
-    cut(before)
-
-    assert client.client_id() != before
-
-
-async def test_so_is_one_of_an_event_loop():
+async def test_a_kept_connection_that_was_cut_is_made_anew():
     client = async_client()
     before = await client.client_id()
 
