@@ -2,7 +2,7 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-ROOMS := agents billing crm sandbox telephony tenants thanos
+ROOMS := base agents billing crm sandbox telephony tenants thanos
 PORT ?= 8000
 export UV_PYTHON_DOWNLOADS := never
 # Some containers forbid Python to keep what it has compiled: then each of our processes compiles everything again.
