@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 
 MAX_WORD = 64  # characters; longer runs are no words, and are cut into pieces
 
@@ -73,7 +74,10 @@ def query_words(text: str) -> list[str]:
 
 
 def index_words(text: str) -> list[str]:
-    """Return the words a text is found by, folded, each once, in order. Beside pairs, single characters of unspaced scripts."""
+    """Return the words a text is found by, folded, each once, in order.
+
+    Of unspaced scripts these are pairs and single characters, so that a question of one character finds something.
+    """
     return _words(text, single=True)
 
 
@@ -94,5 +98,5 @@ def _words(text: str, *, single: bool) -> list[str]:
         letters = cut.findall(run.group())
         if single or len(letters) == 1:
             found |= dict.fromkeys(letters)
-        found |= dict.fromkeys(first + second for first, second in zip(letters, letters[1:], strict=False))
+        found |= dict.fromkeys(first + second for first, second in pairwise(letters))
     return list(found)

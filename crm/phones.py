@@ -10,7 +10,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from phonenumbers import PhoneNumber
 
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
 _EXTENSION = re.compile(
@@ -106,7 +110,7 @@ def region_of(e164: str) -> str:
         code = phonenumbers.parse(e164, None).country_code
     except phonenumbers.NumberParseException:
         return ""
-    region = str(phonenumbers.region_code_for_country_code(code))
+    region = str(phonenumbers.region_code_for_country_code(code or 0))
     return region if region not in ("ZZ", "001") else ""
 
 
@@ -172,7 +176,7 @@ def _read(text: str, region: str) -> str:
     raise PhoneError(f"“{text}” is too short or too long for a telephone number.")
 
 
-def _only_with_plus(bare: str, number: object) -> bool:
+def _only_with_plus(bare: str, number: PhoneNumber) -> bool:
     """Tell whether a national reading is only possible, while the digits with `+` are a valid number."""
     import phonenumbers
 
