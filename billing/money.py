@@ -5,11 +5,13 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 
 PLACES = Decimal("0.00000001")
-# ISO 4217: currencies whose smallest unit is not a hundredth, as Stripe counts them (docs.stripe.com/currencies).
+# How Stripe counts amounts (docs.stripe.com/currencies, read 2026-11-30): in hundredths, but for these.
 _NO_MINOR = frozenset(
-    ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"]
+    ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"]
 )
 _THOUSANDTHS = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
+# These have no smaller unit any more, and still travel as hundredths: 5 UGX are 500, and 550 is refused.
+_WHOLE_IN_HUNDREDTHS = frozenset(["ISK", "UGX"])
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 
 
@@ -36,15 +38,23 @@ def from_minor(amount: int, currency: str) -> Decimal:
 
 
 def to_minor(amount: Decimal, currency: str) -> int:
-    """Return an amount in the currency's smallest units, halves to even."""
-    return int(exact(amount).scaleb(minor_exponent(currency)).quantize(Decimal(1), ROUND_HALF_EVEN))
+    """Return an amount as Stripe takes it: in smallest units, halves to even, the last digit 0 where that is asked for."""
+    step = _step(currency)
+    return int((exact(amount).scaleb(minor_exponent(currency)) / step).quantize(Decimal(1), ROUND_HALF_EVEN)) * step
+
+
+def _step(currency: str) -> int:
+    """Return what amounts in smallest units must be a multiple of."""
+    code = currency.upper()
+    return 100 if code in _WHOLE_IN_HUNDREDTHS else 10 if code in _THOUSANDTHS else 1
 
 
 def shown(amount: Decimal | None, currency: str) -> str:
     """Return an amount as people read it: two places, four where it is less than a unit and not whole cents."""
     if amount is None:
         return "unknown"
-    whole = Decimal(1).scaleb(-minor_exponent(currency))
+    is_whole = currency.upper() in _WHOLE_IN_HUNDREDTHS and amount == amount.to_integral_value()
+    whole = Decimal(1) if is_whole else Decimal(1).scaleb(-minor_exponent(currency))
     fine = abs(amount) < 1 and amount != amount.quantize(whole)
     rounded = amount.quantize(Decimal("0.0001") if fine else whole, ROUND_HALF_EVEN)
     if amount and not rounded:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 
@@ -28,9 +29,11 @@ class SubscriptionShape:
     trial_end: datetime | None
     cancels_at: datetime | None
     metadata: Mapping[str, str]
-    amount_minor: int | None
+    amount_minor: int | None  # of all licensed items for one interval, before discounts and tax
     currency: str
     interval: str
+    interval_count: int
+    is_discounted: bool
 
 
 def read_subscription(found: Mapping[str, Any]) -> SubscriptionShape:
@@ -53,10 +56,44 @@ def read_subscription(found: Mapping[str, Any]) -> SubscriptionShape:
         trial_end=moment(found.get("trial_end")),
         cancels_at=moment(cancels),
         metadata=found.get("metadata") or {},
-        amount_minor=price.get("unit_amount"),
+        amount_minor=_amount(licensed or items),
         currency=str(price.get("currency") or found.get("currency") or "").upper(),
         interval=str((price.get("recurring") or {}).get("interval") or ""),
+        interval_count=_count((price.get("recurring") or {}).get("interval_count"), 1),
+        is_discounted=bool(found.get("discounts") or found.get("discount") or any(item.get("discounts") for item in items)),
     )
+
+
+def _amount(items: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return what these items cost together for one interval, or None where that cannot be told.
+
+    Prices in tiers have no price of a unit, and items of different intervals or currencies have no sum.
+    """
+    total = 0
+    terms = set()
+    for item in items:
+        price = item.get("price") or {}
+        recurring = price.get("recurring") or {}
+        terms.add((price.get("currency"), recurring.get("interval"), _count(recurring.get("interval_count"), 1)))
+        unit = price.get("unit_amount_decimal")
+        unit = price.get("unit_amount") if unit is None else unit
+        if unit is None or recurring.get("usage_type") == "metered":
+            return None
+        quantity = _count(item.get("quantity"), 1)
+        packs = price.get("transform_quantity") or {}
+        if packs.get("divide_by"):
+            up = packs.get("round") == "up"
+            quantity = -(-quantity // int(packs["divide_by"])) if up else quantity // int(packs["divide_by"])
+        try:
+            total += int((Decimal(str(unit)) * quantity).quantize(Decimal(1), ROUND_HALF_UP))
+        except (ArithmeticError, ValueError):
+            return None
+    return total if items and len(terms) == 1 else None
+
+
+def _count(value: Any, default: int) -> int:
+    """Return a whole number that may be 0; `default` where there is none."""
+    return int(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else default
 
 
 @dataclass(frozen=True, slots=True)

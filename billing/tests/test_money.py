@@ -47,14 +47,38 @@ def test_the_sum_of_the_parts_is_the_total_in_any_order(parts):
     assert sum(parts, Decimal(0)) == sum(reversed(parts), Decimal(0)) == sum(sorted(parts), Decimal(0))
 
 
-@given(st.integers(-(10**12), 10**12), st.sampled_from(["USD", "EUR", "JPY", "KWD"]))
-def test_smallest_units_there_and_back(minor, currency):
+@given(st.integers(-(10**12), 10**12), st.sampled_from(["USD", "EUR", "JPY", "UGX", "KWD"]))
+def test_smallest_units_there_and_back(whole, currency):
+    minor = whole * 10 ** minor_exponent(currency)
+
     assert to_minor(from_minor(minor, currency), currency) == minor
 
 
-@pytest.mark.parametrize(("currency", "expected"), [("usd", 2), ("JPY", 0), ("KRW", 0), ("BHD", 3), ("EUR", 2)])
-def test_how_many_places_a_currency_has(currency, expected):
-    assert minor_exponent(currency) == expected
+# Every currency Stripe lists as presentable (docs.stripe.com/currencies, read 2026-11-30), by what 5 of them are there.
+_FIVE = {
+    5: "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf",
+    500: """usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd cad cdf chf cny cop
+        crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq gyd hkd hnl htg huf idr ils inr isk jmd kes kgs
+        khr kyd kzt lak lbp lkr lrd lsl mad mdl mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen
+        pgk php pkr pln qar ron rsd rub sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs uah ugx
+        uyu uzs wst xcd yer zar zmw""",
+    5000: "bhd jod kwd omr tnd",
+}
+_CURRENCIES = [(code, minor) for minor, codes in _FIVE.items() for code in codes.split()]
+
+
+@pytest.mark.parametrize(("currency", "minor"), _CURRENCIES)
+def test_five_of_every_currency_stripe_lists(currency, minor):
+    assert to_minor(Decimal(5), currency) == minor
+    assert from_minor(minor, currency) == 5
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"),
+    [("5.124", "KWD", 5120), ("5.126", "KWD", 5130), ("10.4", "ISK", 1000), ("10.6", "UGX", 1100), ("1.005", "USD", 100)],
+)
+def test_amounts_are_rounded_to_what_stripe_takes(amount, currency, minor):
+    assert to_minor(Decimal(amount), currency) == minor
 
 
 @pytest.mark.parametrize(
@@ -70,6 +94,9 @@ def test_how_many_places_a_currency_has(currency, expected):
         ("1500", "JPY", "¥1,500"),
         ("1.2345", "CHF", "1.23 CHF"),
         ("0.125", "USD", "$0.1250"),
+        ("5000", "UGX", "5,000 UGX"),
+        ("1200", "ISK", "1,200 ISK"),
+        ("12.5", "KWD", "12.500 KWD"),
     ],
 )
 def test_how_an_amount_is_shown(amount, currency, expected):

@@ -46,6 +46,8 @@ class Subscription(models.Model):
     amount_minor = models.BigIntegerField(null=True)
     currency = models.CharField(max_length=3, blank=True)
     interval = models.CharField(max_length=10, blank=True)
+    interval_count = models.PositiveSmallIntegerField(default=1)
+    is_discounted = models.BooleanField(default=False)
     period_ends = models.DateTimeField(null=True)
     cancels_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
@@ -59,6 +61,13 @@ class Subscription(models.Model):
     @property
     def amount(self) -> Decimal | None:
         return None if self.amount_minor is None else from_minor(self.amount_minor, self.currency)
+
+    @property
+    def every(self) -> str:
+        """How often the amount is due, such as "a month" or "every 3 months"; empty for one that is not repeated."""
+        if not self.interval:
+            return ""
+        return f"a {self.interval}" if self.interval_count == 1 else f"every {self.interval_count} {self.interval}s"
 
 
 class CustomerInvoice(StripeInvoice):

@@ -53,6 +53,8 @@ def _subscription(found: Object) -> dict[str, Any]:
         "amount_minor": shape.amount_minor,
         "currency": shape.currency,
         "interval": shape.interval,
+        "interval_count": shape.interval_count,
+        "is_discounted": shape.is_discounted,
         "period_ends": shape.ends,
         "cancels_at": shape.cancels_at,
         "started_at": shape.started,

@@ -128,6 +128,28 @@ def test_linking_reads_everything(connected, ann, bob, owner, shop):
         assert not Customer.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("price", "quantity", "shown"),
+    [
+        ({"unit_amount": 1000, "currency": "usd"}, 5, "$50.00</span> a month"),
+        ({"unit_amount": 500_000, "currency": "ugx"}, 1, "5,000 UGX</span> a month"),
+        ({"unit_amount": 3000, "currency": "usd", "interval_count": 3}, 1, "$30.00</span> every 3 months"),
+    ],
+)
+def test_the_page_says_what_a_subscription_costs_and_how_often(connected, ann, owner, shop, visit, price, quantity, shown):
+    customer = at_stripe(shop)
+    product = shop.add("product", shop.new("product", "prod", name="Haircuts"))
+    recurring = {"interval": "month", "usage_type": "licensed", "meter": None}
+    recurring["interval_count"] = price.pop("interval_count", 1)
+    made = shop.add("price", shop.new("price", "price", product=product["id"], recurring=recurring, **price))
+    shop.subscribe(customer=customer["id"], prices=[(made["id"], quantity)], trial_end=None, metadata={})
+    mirroring.link(contact=ann, stripe_id=customer["id"])
+
+    page = visit(owner).get(f"/crm/contacts/{ann.pk}/payments/").content.decode()
+
+    assert shown in page
+
+
 def test_a_customer_is_made_once(connected, ann, owner, shop):
     first = mirroring.create(contact=ann)
     again = mirroring.create(contact=ann)
