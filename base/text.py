@@ -53,3 +53,11 @@ def to_stored(text: str) -> str:
     True
     """
     return unicodedata.normalize("NFC", to_valid(text))
+
+
+_DECLARATION = re.compile(r"^[\ufeff\s]*<\?xml[^>]{0,200}\?>", re.IGNORECASE)
+
+
+def without_xml_declaration(markup: str) -> str:
+    """Return markup without the XML declaration it may begin with: parsers refuse one in text that is decoded already."""
+    return _DECLARATION.sub("", markup, count=1)

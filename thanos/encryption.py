@@ -18,6 +18,7 @@ from typing import Any
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.db import models
 
+from base.addresses import comparable
 from thanos.env import environment
 
 INDEX_LENGTH = 32  # hex digits: 128 bits
@@ -69,7 +70,7 @@ def _digest(key: str, value: str) -> str:
 
 
 def normalise(value: str) -> str:
-    return "".join(value.split()).casefold()
+    return comparable(value) if "@" in value else "".join(value.split()).casefold()
 
 
 def blind_index(value: str) -> str:

@@ -164,8 +164,11 @@ def is_by_machine(*, kind: str, says_so: bool, agent: str) -> bool:
 
 
 _PASSING = frozenset({"technical", "content", "reputation", "frequency/volume", "frequency or volume too high"})
-_CODE = re.compile(r"\b([245])(?:\d\d\b|\.\d{1,3}\.\d{1,3}\b)")
-_FULL = "5.2.2"  # the mailbox is full: of today, not of the address
+_CODE = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
+# Enhanced status codes (RFC 3463, RFC 7505) that say that nobody has the address: no such mailbox, no such system, an
+# address that is written wrong, one that moved away, a domain that takes no mail; and a mailbox that is disabled. 5.1.7 and
+# 5.1.8 speak of the sender. A plain 550 or 5.0.0 says nothing: servers send it for policy, size and reputation too.
+_GONE = frozenset({"5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.6", "5.1.10", "5.2.1"})
 # Facts about an address hold for everybody. That it is on the account's list of wishes ("unsubscribed address", "spam
 # reporting address") does not say towards whom: the account is all organisations'.
 _DROPPED = (("bounced address", SuppressionReason.BOUNCED), ("invalid address", SuppressionReason.INVALID))
@@ -194,6 +197,5 @@ def is_permanent(detail: Mapping[str, Any]) -> bool:
         return True
     if classification in _PASSING:
         return False
-    told = f"{detail.get('status', '')} {detail.get('reason', '')}"
-    code = _CODE.search(told)
-    return code is not None and code[1] == "5" and _FULL not in told
+    codes = set(_CODE.findall(f"{detail.get('status', '')} {detail.get('reason', '')}")) - {"5.0.0"}
+    return bool(codes) and codes <= _GONE

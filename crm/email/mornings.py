@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from zoneinfo import TZPATH, ZoneInfo
 
+from base.countries import country_code
+
 _UNKNOWN = "Etc/Unknown"
 
 
@@ -31,7 +33,7 @@ def zone_of(*, numbers: Iterable[str] = (), country: str = "", at: datetime) -> 
     for number in numbers:
         if found := _only(_zones_of_number(number), at):
             return found
-    return _only(_zones_of_countries().get(country.strip().casefold(), ()), at)
+    return _only(_zones_of_countries().get(country_code(country), ()), at)
 
 
 def _only(names: tuple[str, ...], at: datetime) -> ZoneInfo | None:
@@ -54,16 +56,14 @@ def _zones_of_number(number: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _zones_of_countries() -> dict[str, tuple[str, ...]]:
-    """Return the zones of each country by its code and its English name, as far as the system's tables say."""
+    """Return the zones of each country by its code, as far as the system's table says."""
     folder = next((Path(path) for path in TZPATH if (Path(path) / "zone.tab").is_file()), None)
     if folder is None:
         return {}
     by_code: dict[str, list[str]] = {}
     for code, _, zone, *_ in _rows(folder / "zone.tab"):
         by_code.setdefault(code, []).append(zone)
-    names = {code: name for code, name, *_ in _rows(folder / "iso3166.tab")}
-    found = {code.casefold(): tuple(zones) for code, zones in by_code.items()}
-    return found | {names[code].casefold(): tuple(zones) for code, zones in by_code.items() if code in names}
+    return {code: tuple(zones) for code, zones in by_code.items()}
 
 
 def _rows(path: Path) -> list[list[str]]:

@@ -185,8 +185,15 @@ def test_programs_are_known_by_what_they_say(kind, says_so, agent, machine):
     [
         ({"status": "5.1.1", "classification": "Invalid Address"}, True),
         ({"classification": "Invalid Address"}, True),
-        ({"status": "5.0.0"}, True),
-        ({"reason": "550 no such user"}, True),
+        ({"status": "5.0.0"}, False),
+        ({"status": "5.0.0", "reason": "550 5.1.1 <x@y.example>: unknown"}, True),
+        ({"reason": "550 no such user"}, False),
+        ({"reason": "550 5.1.10 RESOLVER.ADR.RecipientNotFound"}, True),
+        ({"status": "5.1.8", "reason": "bad sender's system"}, False),
+        ({"status": "5.3.4"}, False),
+        ({"status": "5.4.7"}, False),
+        ({"status": "5.1.1", "reason": "552 5.2.2 mailbox full"}, False),
+        ({"reason": "our address is 15.1.1.20"}, False),
         ({"status": "5.2.1", "classification": "Mailbox Unavailable"}, True),
         ({"status": "5.2.2", "classification": "Mailbox Unavailable"}, False),
         ({"status": "5.7.1", "classification": "Reputation"}, False),
@@ -201,6 +208,13 @@ def test_an_address_is_given_up_only_when_it_does_not_exist(detail, permanent):
     assert is_permanent(detail) is permanent
     assert (suppression_of(EventKind.BOUNCED, detail) == SuppressionReason.BOUNCED) is permanent
     assert suppression_of(EventKind.BLOCKED, detail) is None
+
+
+@given(st.integers(0, 9), st.integers(0, 99))
+def test_only_codes_about_the_address_are_for_good(subject, code):
+    assert not is_permanent({"status": f"4.{subject}.{code}"})
+    if subject != 1 and (subject, code) != (2, 1):
+        assert not is_permanent({"status": f"5.{subject}.{code}"})
 
 
 @pytest.mark.parametrize(
