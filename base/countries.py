@@ -37,8 +37,10 @@ _ALSO = {
     "inghilterra": "GB",
 }
 # Where two languages mean different countries by one word, the earlier one wins.
-_LANGUAGES = """en de fr es it pt nl ru zh ja ko ar he fa ur hi bn ta te mr th vi id ms fil tr az kk uk be bg sr hr bs sl mk
-    sq el ro hu pl cs sk da sv nb fi et lv lt is ga cy ca eu gl af sw am ka hy my km lo zh_Hant""".split()
+_LANGUAGES = (
+    "en de fr es it pt nl ru zh ja ko ar he fa ur hi bn ta te mr th vi id ms fil tr az kk uk be bg sr"
+    " hr bs sl mk sq el ro hu pl cs sk da sv nb fi et lv lt is ga cy ca eu gl af sw am ka hy my km lo zh_Hant"
+)
 
 
 def country_code(name: str) -> str:
@@ -62,13 +64,14 @@ def _names() -> dict[str, str]:
     from babel import Locale
     from babel.core import get_global
 
-    codes = {code for code in Locale("en").territories if len(code) == 2 and code.isalpha() and code not in ("ZZ", "EU")}
+    territories = map(str, Locale("en").territories)
+    codes = {code for code in territories if len(code) == 2 and code.isalpha() and code not in ("ZZ", "EU")}
     found = {_key(code): code for code in codes} | _ALSO
     for alias, names in get_global("territory_aliases").items():
         if len(names) == 1 and names[0] in codes and alias.isalpha():  # DEU, and countries that are called otherwise now
             found.setdefault(_key(alias), names[0])
-    for language in _LANGUAGES:
+    for language in _LANGUAGES.split():
         for code, name in Locale.parse(language).territories.items():
             if code in codes:
-                found.setdefault(_key(name), code)
+                found.setdefault(_key(str(name)), str(code))
     return found

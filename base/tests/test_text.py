@@ -4,7 +4,7 @@ from xml.dom import minidom
 from hypothesis import given
 from hypothesis import strategies as st
 
-from base.text import to_stored, to_valid, to_valid_json
+from base.text import to_stored, to_valid, to_valid_json, without_xml_declaration
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=[]))
 
@@ -45,3 +45,8 @@ def test_stored_text_is_the_same_when_stored_again(text: str) -> None:
 
 def test_spellings_of_one_name_are_stored_alike() -> None:
     assert to_stored("Jose\u0301") == to_stored("Jos\u00e9")
+
+
+def test_an_xml_declaration_is_taken_off_the_beginning():
+    assert without_xml_declaration('\ufeff <?xml version="1.0" encoding="UTF-8"?><a/>') == "<a/>"
+    assert without_xml_declaration("<a/><?xml?>") == "<a/><?xml?>"

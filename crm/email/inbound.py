@@ -7,15 +7,22 @@ encoding that the field `charsets` names for it; Django's own parser would decod
 from __future__ import annotations
 
 import hashlib
+import html as entities
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email import policy
 from email.message import EmailMessage as Mime
 from email.parser import BytesParser, HeaderParser
 from email.utils import getaddresses, parseaddr
+from functools import cache
+from pathlib import Path
 from typing import Any, cast
+
+from base.jsontext import JSONTextError, decode
+from base.text import to_valid
+from base.words import fold, query_words
 
 MAX_PARTS = 200
 MAX_TEXT = 200_000  # characters of a body that are kept
@@ -24,9 +31,22 @@ MAX_HEADER = 2_000  # characters of a header that are looked at
 # Python has codecs that take time by the square of the length ("punycode"), and the sender names the one to use.
 _CHARSETS = re.compile(
     r"utf-?8|us-?ascii|ascii|iso-?8859-?\d{1,2}|latin-?1|(?:windows|cp)-?125\d|koi8-[rut]|gb2312|gbk|gb18030|big5(?:-?hkscs)?"
-    r"|euc-(?:jp|kr|tw|cn)|shift-jis|iso-2022-(?:kr|jp(?:-(?:[123]|2004|ext))?)"
+    r"|euc-(?:jp|kr|tw|cn)|shift-jis|iso-2022-(?:kr|jp(?:-(?:[123]|2004|ext))?)|cp-?(?:8(?:50|52|66|74)|9(?:32|36|49|50))"
+    r"|tis-620|ks-c-5601-1987|mac-(?:roman|cyrillic|latin2)"
 )
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+# As mail programs write them, and as Python does.
+_ALIASES = {
+    "windows-31j": "cp932",
+    "x-sjis": "shift-jis",
+    "windows-874": "cp874",
+    "iso-8859-8-i": "iso-8859-8",
+    "macintosh": "mac-roman",
+    "x-mac-roman": "mac-roman",
+    "uhc": "cp949",
+    "windows-949": "cp949",
+    "windows-936": "gbk",
+}
+_META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w:.-]{2,40})", re.IGNORECASE)
 
 
 class FormError(ValueError):
@@ -115,8 +135,15 @@ def _names(head: bytes) -> tuple[str, str | None]:
 _NAMED_CHARSET = re.compile(r"(=\?|\*=\s*\"?)([\w.:+-]+)(?=[?*'])")
 
 
+def _codec(charset: str) -> str:
+    """Return the codec of an encoding that mail is written in; "" for any other."""
+    name = charset.strip().strip("\"'").lower().replace("_", "-")
+    name = _ALIASES.get(name, name)
+    return name if _CHARSETS.fullmatch(name) else ""
+
+
 def _is_known(charset: str) -> bool:
-    return _CHARSETS.fullmatch(charset.strip().lower().replace("_", "-")) is not None
+    return bool(_codec(charset))
 
 
 class _Policy(policy.EmailPolicy):
@@ -134,7 +161,7 @@ def _known_charset(found: re.Match[str]) -> str:
 
 def _decoded(data: bytes, charset: str) -> str:
     """Return the text in the encoding named, if mail is written in it; else as well as it can be read."""
-    for wanted in (charset.strip() if _is_known(charset) else "utf-8", "utf-8", "windows-1252"):
+    for wanted in (_codec(charset) or "utf-8", "utf-8", "windows-1252"):
         try:
             return data.decode(wanted)
         except (UnicodeDecodeError, LookupError, ValueError):
@@ -142,9 +169,19 @@ def _decoded(data: bytes, charset: str) -> str:
     return data.decode("latin-1")
 
 
+def _text(data: bytes, charset: str) -> str:
+    return clean(_decoded(data, charset))
+
+
+def _html(data: bytes, charset: str) -> str:
+    """Return HTML in the encoding its part names, else the one it names itself."""
+    named = None if _is_known(charset) else _META_CHARSET.search(data[:4096])
+    return clean(_decoded(data, named[1].decode("ascii", "replace") if named else charset or "utf-8"))
+
+
 def clean(text: str) -> str:
     """Return the text without what a database or a screen cannot hold."""
-    return _CONTROL.sub("", text)
+    return to_valid(text).replace("\x7f", "")
 
 
 def read_inbound(form: Form) -> Inbound:
@@ -153,7 +190,9 @@ def read_inbound(form: Form) -> Inbound:
 
     def text(name: str) -> str:
         charset = charsets.get(name)
-        return clean(_decoded(form.fields.get(name, b""), charset if isinstance(charset, str) else "utf-8"))
+        named = charset if isinstance(charset, str) else ""
+        read = _html if name == "html" else _text
+        return read(form.fields.get(name, b""), named)
 
     files = [file for file in form.files if file.name != "" or file.data][:MAX_FILES]
     raw = form.fields.get("email")
@@ -182,8 +221,8 @@ def read_inbound(form: Form) -> Inbound:
 
 def _json(data: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(_decoded(data, "utf-8"))
-    except (ValueError, RecursionError):
+        found = decode(_decoded(data, "utf-8"))
+    except JSONTextError:
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -203,10 +242,10 @@ def _content(mime: Mime) -> tuple[str, str, list[File]]:
         kind, name = part.get_content_type(), part.get_filename()
         if name is not None or part.get_content_disposition() == "attachment":
             files.append(File(clean(name or "file"), kind, data))
-        elif kind == "text/plain" and not plain:
-            plain = clean(_decoded(data, part.get_content_charset() or "utf-8"))
-        elif kind == "text/html" and not html:
-            html = clean(_decoded(data, part.get_content_charset() or "utf-8"))
+        elif kind == "text/plain" and not plain.strip():
+            plain = _text(data, part.get_content_charset() or "")
+        elif kind == "text/html" and not html.strip():
+            html = _html(data, part.get_content_charset() or "")
     return plain, html, files[:MAX_FILES]
 
 
@@ -260,12 +299,21 @@ def _is_aligned(one: str, other: str) -> bool:
     return "." in shorter and (shorter == longer or longer.endswith(f".{shorter}"))
 
 
-_AWAY = re.compile(
-    r"^\W*(?:auto(?:matic|mated)?[\s:-]*(?:reply|response|antwort)|autoreply|auto:|out[\s-]of[\s-](?:the[\s-])?office"
-    r"|abwesen|automatische antwort|réponse automatique|absence du bureau|respuesta automática|fuera de la oficina"
-    r"|risposta automatica|automatisch antwoord|afwezig|autosvar|resposta automática|undeliver|delivery status notif"
-    r"|mail delivery|returned mail|failure notice)",
-    re.IGNORECASE,
+@cache
+def _mail_words(kind: str) -> tuple[str, ...]:
+    """Return what mail programs write, in many languages, folded: the words of one kind in `data/mail_words.json`."""
+    words = json.loads((Path(__file__).resolve().parent / "data" / "mail_words.json").read_text(encoding="utf-8"))
+    return tuple(fold(word) for word in words[kind])
+
+
+_AUTOMATIC_HEADERS = (
+    "X-Autoreply",
+    "X-Autorespond",
+    "X-Auto-Reply-From",
+    "X-Autogenerated",
+    "X-Auto-Response-Suppress",  # Exchange puts it on what it writes by itself
+    "X-MS-Exchange-Inbox-Rules-Loop",
+    "List-Id",
 )
 _ROBOTS = re.compile(
     r"^(?:mailer-daemon|postmaster|no-?reply|do-?not-?reply|auto-?(?:reply|responder)|bounces?)(?:[+-].*)?@"
@@ -277,55 +325,155 @@ def _is_automatic(headers: Any, subject: str, sender: str, bounce_to: Any) -> bo
     submitted = _header(headers, "Auto-Submitted").partition(";")[0].strip().lower()
     if submitted and submitted != "no":
         return True
-    if any(_header(headers, name) for name in ("X-Autoreply", "X-Autorespond", "X-Auto-Reply-From", "List-Id")):
+    if any(_header(headers, name) for name in _AUTOMATIC_HEADERS):
         return True
     if _header(headers, "Precedence").lower() in ("bulk", "junk", "list", "auto_reply"):
         return True
     if _header(headers, "Content-Type").lower().startswith("multipart/report"):
         return True
     from_nobody = isinstance(bounce_to, str) and bounce_to.strip() in ("", "<>")
-    return from_nobody or bool(_ROBOTS.match(sender)) or bool(_AWAY.match(subject))
+    return from_nobody or bool(_ROBOTS.match(sender)) or _is_automatic_subject(subject)
+
+
+def _is_automatic_subject(subject: str) -> bool:
+    """Tell whether a subject begins with the words that programs put before the subject they answer to."""
+    start = fold(subject[:200]).lstrip(" [(*#-:：").replace("'", " ").replace("-", " ")
+    return any(
+        start.startswith(word) and not start[len(word) : len(word) + 1].isalnum() and _begins(start[len(word) :], word)
+        for word in _mail_words("automatic_subjects")
+    )
+
+
+def _begins(rest: str, word: str) -> bool:
+    """A single short word, such as "auto" or "afwezig", only counts before a colon or as the whole subject."""
+    return " " in word or len(word) > 8 or not rest.strip() or rest.lstrip()[:1] in ":："
 
 
 # --- what somebody wrote, and what they answered to ---------------------------------------------------------------------
 
-_BEGINS = re.compile(
-    r"^(?:"
-    r"-{2,}\s*(?:original message|ursprüngliche nachricht|message d'origine|mensaje original|forwarded message)\s*-{2,}"
-    r"|_{20,}"
-    r"|(?:on|am|le|el|il|op|den)\s.{5,200}\s(?:wrote|schrieb|a écrit|escribió|ha scritto|schreef|skrev).{0,80}:"
-    r"|(?:from|von|de|da|van):\s.+@.+"
-    r")\s*$",
-    re.IGNORECASE,
-)
+_RULE = re.compile(r"^_{20,}\s*$")
+_TITLE = re.compile(r"^-{2,}\s*(.{3,60}?)\s*-{2,}\s*$")
+_LABELED = re.compile(r"^[*_]{0,2}([^\W\d_][^:：@]{0,25}?)[*_]{0,2}\s?[:：][*_]{0,2}\s*(\S.{0,500})$")
+_TIME = re.compile(r"\d{1,2}[:.h時시点]\s?\d{2}")
+_ADDRESSED = re.compile(r"^(?=.{0,250}\d).{8,250}<[^<>\s]{1,200}@[^<>\s]{1,200}>.{0,60}[:：]$")
+_ENDS_AS_ATTRIBUTION = re.compile(r".{5,250}[:：]$")
 
 
 def parts_of(text: str) -> tuple[str, str]:
-    """Return what somebody wrote, and the quoted history behind or around it ("" for none).
+    """Return what somebody wrote, and the quoted history behind it ("" for none).
 
-    Who answers between the quoted lines has written all of it: only what is quoted at the end is history.
+    What counts is how mail programs set history apart, whatever their language: lines behind ">", a block of header lines,
+    a ruled title, a line that names who wrote and when. Who answers between the quoted lines has written all of it.
     """
     lines = text.replace("\r\n", "\n").split("\n")
-    cut = len(lines)
-    for index, (line, joined) in enumerate(_with_next(lines)):
-        if index and (_BEGINS.match(line.strip()) or _BEGINS.match(joined.strip())):
-            cut = index
-            break
-    if cut == len(lines):
-        cut = _quoted_from(lines)
+    cut = min(_quoted_from(lines), _titled_from(lines))
     said = "\n".join(lines[:cut]).rstrip()
     return (said, "\n".join(lines[cut:]).strip()) if said.strip() else (text.strip(), "")
 
 
-def _with_next(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield each line, and it with the next one: programs break "On … wrote:" in two."""
+def _titled_from(lines: Sequence[str]) -> int:
+    """Return the first line, but for the very first, with which a copied message begins; the number of lines for none."""
+    last_own = _last_own(lines)
+    last_quoted = max((index for index, line in enumerate(lines) if line.startswith(">")), default=-1)
     for index, line in enumerate(lines):
-        yield line, f"{line} {lines[index + 1]}" if index + 1 < len(lines) and len(line) < 200 else line
+        stripped = line.strip()
+        if not index or not stripped or len(stripped) > 300:
+            continue
+        if _RULE.match(stripped) or _is_title(stripped) or _is_header_block(lines, index):
+            return index
+        # A line such as "On … wrote:" counts when nothing of their own follows it, or nothing is quoted at all.
+        if index > last_own or index > last_quoted:
+            following = lines[index + 1].strip() if index + 1 < len(lines) else ""
+            if _is_attribution(stripped) or (len(stripped) < 200 and _is_attribution(f"{stripped} {following}"[:300])):
+                return index
+    return len(lines)
 
 
-def _quoted_from(lines: list[str]) -> int:
-    """Return the line from which on there is nothing but quoted ones."""
+def _last_own(lines: Sequence[str]) -> int:
+    """Return the last line that is neither blank, nor quoted, nor an attribution of what is quoted below it."""
+    for index in range(len(lines) - 1, -1, -1):
+        line = lines[index].strip()
+        if line and not line.startswith(">"):
+            return index - 1 if _is_attribution(line) else index
+    return -1
+
+
+def _is_title(line: str) -> bool:
+    """A ruled title such as "-----Original Message-----"."""
+    found = _TITLE.match(line)
+    return found is not None and " ".join(query_words(found[1])) in {
+        " ".join(query_words(t)) for t in _mail_words("forwarded")
+    }
+
+
+def _is_header_block(lines: Sequence[str], index: int) -> bool:
+    """From, Sent, To, Subject: behind a known word for "From", or four such lines with a time and an address."""
+    block = []
+    for line in lines[index : index + 8]:
+        found = _LABELED.match(line.strip()[:600])
+        if found is None:
+            break
+        block.append(found)
+    if len(block) < 2 or (index and _LABELED.match(lines[index - 1].strip()[:600])):
+        return False
+    has_time = any(_TIME.search(found[2]) for found in block)
+    if fold(block[0][1]).strip() in _mail_words("from"):
+        return len(block) >= 3 or has_time
+    return len(block) >= 4 and has_time and "@" in block[0][2]
+
+
+def _is_attribution(line: str) -> bool:
+    """A line that names who wrote and when: it ends with a colon and has an address, or a date and a word for "wrote"."""
+    if not _ENDS_AS_ATTRIBUTION.fullmatch(line) and not line.endswith((":", "：")):
+        return False
+    if _ADDRESSED.match(line):
+        return True
+    folded = fold(line)
+    has_date = sum(character.isdigit() for character in folded) >= 3
+    return has_date and any(word in folded for word in _mail_words("wrote"))
+
+
+def _quoted_from(lines: Sequence[str]) -> int:
+    """Return the line from which on there is nothing but quoted ones, the line that introduces them included."""
     cut = len(lines)
     while cut and (not lines[cut - 1].strip() or lines[cut - 1].startswith(">")):
         cut -= 1
-    return cut if any(line.startswith(">") for line in lines[cut:]) else len(lines)
+    if not any(line.startswith(">") for line in lines[cut:]):
+        return len(lines)
+    for above in (1, 2, 3):
+        if cut - above > 0 and _is_attribution(" ".join(" ".join(lines[cut - above : cut]).split())[:300]):
+            return cut - above
+    return cut
+
+
+def strip_tags(html: str) -> str:
+    """Return the words of HTML without its tags, scripts and styles, in one pass whatever the markup."""
+    pieces: list[str] = []
+    at = 0
+    while at < len(html):
+        begins = html.find("<", at)
+        if begins < 0:
+            pieces.append(html[at:])
+            break
+        pieces.append(html[at:begins])
+        if html.startswith("<!--", begins):
+            ends = html.find("-->", begins + 4)
+            at = len(html) if ends < 0 else ends + 3
+            continue
+        ends = html.find(">", begins)
+        if ends < 0:
+            break
+        name = html[begins + 1 : begins + 8].lower()
+        at = ends + 1
+        hidden = next((one for one in ("script", "style", "title") if name.startswith(one)), None)
+        if hidden is not None:
+            closes = _find_close(html, hidden, at)
+            at = len(html) if closes < 0 else closes
+        pieces.append("\n" if name.lstrip("/")[:2] in ("p", "p>", "br", "di", "tr", "li", "h1", "h2", "h3", "bl") else " ")
+    lines = (" ".join(line.split()) for line in clean(entities.unescape("".join(pieces))).split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()[:MAX_TEXT]
+
+
+def _find_close(html: str, name: str, start: int) -> int:
+    found = re.compile(f"</{name}", re.IGNORECASE).search(html, start)
+    return -1 if found is None else found.start()

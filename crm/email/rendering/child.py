@@ -39,6 +39,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             return {**found, "markup": markup.findings(source.html)}
         if request["op"] == "as_text":
             return {"text": plaintext.source_to_text(source.html)}
+        if request["op"] == "mail_to_text":
+            return {"text": plaintext.mail_to_text(source.html)}
         return engine.split(source, request["rows"])
 
 
@@ -107,7 +109,7 @@ def warm_up() -> None:
         "{{ 1 / 0 }}",
     ):
         request = {"subject": "", "html": html, "text": "", "rows": [{"a": "b"}], "budget_s": 5}
-        for op in ("split", "inspect", "as_text"):
+        for op in ("split", "inspect", "as_text", "mail_to_text"):
             answer_safely({**request, "op": op})
 
 

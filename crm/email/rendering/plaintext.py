@@ -17,6 +17,8 @@ from inscriptis.html_engine import Inscriptis  # type: ignore[import-untyped]
 from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]
 from lxml.html import HtmlElement, HTMLParser, document_fromstring  # type: ignore[import-untyped]
 
+from base.text import without_xml_declaration
+
 _FIRST = 0xF0000  # private use, plane 15: nobody writes these, and each is one character wide
 _MAX_PIECES = 0xFFFD
 _PRIVATE = re.compile("[\U000f0000-\U000ffffd]")
@@ -95,13 +97,68 @@ def _to_text(markup: str) -> str:
 
 
 def _converted(markup: str, ids: Sequence[int]) -> str:
+    tree = _tree(markup)
+    return "" if tree is None else _tree_to_text(tree, ids)
+
+
+def _tree(markup: str) -> HtmlElement | None:
+    markup = without_xml_declaration(markup)
     if not markup.strip():
-        return ""
-    tree = document_fromstring(f"<div>{markup}</div>" if "<body" not in markup.lower() else markup, parser=HTMLParser())
+        return None
+    return document_fromstring(f"<div>{markup}</div>" if "<body" not in markup.lower() else markup, parser=HTMLParser())
+
+
+def _tree_to_text(tree: HtmlElement, ids: Sequence[int]) -> str:
     for link in list(tree.iter("a")):
         _show_address(link, ids)
     text = Inscriptis(tree, _CONFIG).get_text()
     return _BLANK_LINES.sub("\n\n", _TRAILING.sub("\n", text.replace("\u00a0", " "))).strip()
+
+
+# What mail programs put around the message that is answered, and in front of it where all that follows is that message.
+_QUOTES = (".//blockquote", ".//*[contains(concat(' ', @class, ' '), ' {} ')]")
+_QUOTE_CLASSES = ("gmail_quote", "gmail_quote_container", "yahoo_quoted", "protonmail_quote", "moz-forward-container")
+_HEADS = (
+    ".//*[@id='divRplyFwdMsg' or @id='appendonsend' or @id='OLK_SRC_BODY_SECTION']",
+    ".//*[@id='mail-editor-reference-message-container']",
+    ".//div[contains(@style, 'border-top:solid') and contains(@style, 'border:none')]",
+)
+_OPENS, _CLOSES, _HEAD = "\U000f0000", "\U000f0001", "\U000f0002"
+_MARKS = re.compile("[\U000f0000-\U000f0002]")
+
+
+def mail_to_text(markup: str) -> str:
+    """Return an e-mail's HTML as text, what is quoted in it behind "> ", as in mail that is written as text."""
+    tree = _tree(_FORBIDDEN.sub("", markup))
+    if tree is None:
+        return ""
+    quotes = tree.xpath(_QUOTES[0]) + [one for name in _QUOTE_CLASSES for one in tree.xpath(_QUOTES[1].format(name))]
+    for quote in dict.fromkeys(quotes):
+        # A quote stands in a paragraph of its own, so that the marks do as well.
+        quote.text = f"{_OPENS}{quote.text or ''}"
+        last = quote[-1] if len(quote) else None
+        if last is None:
+            quote.text += _CLOSES
+        else:
+            last.tail = f"{last.tail or ''}{_CLOSES}"
+    for head in dict.fromkeys(one for path in _HEADS for one in tree.xpath(path)):
+        head.text = f"{_HEAD}{head.text or ''}"
+    return _quoted(_tree_to_text(tree, ()))
+
+
+def _quoted(text: str) -> str:
+    """Return the text with "> " before each line that stands between marks, or behind a head."""
+    depth, is_all = 0, False
+    lines = []
+    for line in text.split("\n"):
+        before = depth
+        for mark in _MARKS.findall(line):
+            is_all = is_all or mark == _HEAD
+            depth = max(0, depth + {_OPENS: 1, _CLOSES: -1, _HEAD: 0}[mark])
+        plain = _MARKS.sub("", line).rstrip()
+        is_quoted = is_all or before > 0 or (depth > 0 or _OPENS in line)
+        lines.append(f"> {plain}".rstrip() if is_quoted and (plain or before) else plain)
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
 
 
 def _show_address(link: HtmlElement, ids: Sequence[int]) -> None:

@@ -102,6 +102,12 @@ def text_source(html: str) -> str:
     return str(_ask({"op": "as_text", **_fields(source)}, _budget_s(source))["text"])
 
 
+def mail_text(html: str) -> str:
+    """Return an e-mail's HTML as text, quoted parts behind "> ". Nothing in it is a template's. Raises RenderError."""
+    source = Source("", html)
+    return str(_ask({"op": "mail_to_text", **_fields(source)}, _budget_s(source))["text"])
+
+
 def _budget_s(source: Source) -> float:
     kilobytes = sum(map(len, _fields(source).values())) / 1000
     return BUDGET_S + min(BUDGET_COMPILING_S, BUDGET_PER_KB_S * kilobytes)

@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from lxml import html as markup  # type: ignore[import-untyped]
 
+from base.text import without_xml_declaration
 from crm.email.rendering.checks import Finding
 from crm.hooks.addresses import read_networks
 from crm.hooks.enums import Problem
@@ -43,6 +44,7 @@ def check_links(html: str) -> list[Finding]:
 
 def _addresses(html: str) -> Iterator[tuple[str, bool]]:
     """Yield each address of the web once, and whether it is that of a picture."""
+    html = without_xml_declaration(html)
     if not html.strip():
         return
     tree: Any = markup.fromstring(html)

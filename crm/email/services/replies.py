@@ -22,7 +22,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from crm.email.enums import DomainState, EnrolmentState
-from crm.email.inbound import Form, Inbound, parts_of, read_inbound
+from crm.email.inbound import MAX_TEXT, Form, Inbound, parts_of, read_inbound
 from crm.email.models import EmailDomain, EmailMessage, InboundEmail
 from crm.email.services.consequences import payload
 from crm.email.services.links import read_reply_address
@@ -127,7 +127,7 @@ def _contact_from(mail: Inbound) -> Contact | None:
 
 
 def _store(mail: Inbound, message: EmailMessage | None, contact: Contact | None, files: list[str], now: datetime) -> str:
-    whole = (mail.text or as_text(mail.html)).strip()
+    whole = mail.text.strip() or as_text(mail.html)[:MAX_TEXT].strip()
     row = InboundEmail(
         provider_id=mail.digest,
         header_id=mail.header_id,

@@ -14,9 +14,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from crm.email.enums import HANDED_OVER, MessageState, SuppressionReason
+from crm.email.inbound import strip_tags
 from crm.email.models import EmailMessage, EmailTemplateVersion
-from crm.email.rendering.renderer import RenderError, render, render_split
-from crm.email.rendering.sources import Source
+from crm.email.rendering.renderer import RenderError, mail_text, render_split
 from crm.email.services.sources import source_of
 from crm.enums import InteractionKind
 from crm.hooks.enums import Event
@@ -29,6 +29,8 @@ from crm.services.scoring import rescore_later
 logger = logging.getLogger("crm.email")
 
 CHUNK = 500
+MAX_PARSED = 2_000_000  # characters of HTML whose layout is read
+MAX_STRIPPED = 5_000_000
 _LINK = "…"  # who looks at a timeline must not come by a recipient's own link
 # What the entry of a message says besides where it came from.
 _TOLD = ["state", "delivered_at", "opened_at", "clicked_at", "bounced_at", "spam_at", "unsubscribed_at", "replied_at"]
@@ -184,16 +186,19 @@ def _rendered(version: EmailTemplateVersion, messages: Sequence[EmailMessage]) -
 
 
 def as_text(html: str) -> str:
-    """Return HTML as text, made by the process that renders, where hostile markup costs nobody else anything.
+    """Return an e-mail's HTML as text, made by the process that renders, where hostile markup costs nobody else anything.
 
-    Nothing in it is a template's: braces are written as entities. "" for what cannot be read.
+    What that process cannot read, or is too long for it, keeps its words: the tags are taken out, nothing more.
     """
-    if not html:
+    if not html.strip():
         return ""
-    try:
-        return render(source=Source("-", html.replace("{", "&#123;")), values={}).text
-    except RenderError:
-        return ""
+    text = ""
+    if len(html) <= MAX_PARSED:
+        try:
+            text = mail_text(html)
+        except RenderError:
+            logger.warning("An e-mail's HTML could not be read; its words are kept without their layout.")
+    return text or strip_tags(html[:MAX_STRIPPED])
 
 
 def bring_up_to_date(*, message_ids: Collection[UUID]) -> dict[UUID, int]:

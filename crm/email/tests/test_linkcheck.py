@@ -25,6 +25,11 @@ def test_what_answers_is_fine(site):
     assert [got.method for got in site.received] == ["HEAD"]
 
 
+def test_links_behind_an_xml_declaration_are_looked_at(site):
+    assert words(f'<?xml version="1.0" encoding="UTF-8"?><html><body><a href="{site.url}">There</a></body></html>') == []
+    assert [got.method for got in site.received] == ["HEAD"]
+
+
 @pytest.mark.parametrize(("status", "is_broken"), [(404, True), (410, True), (500, True), (301, False), (403, False)])
 def test_what_is_not_there_is_named(site, status, is_broken):
     site.status = status

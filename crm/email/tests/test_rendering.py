@@ -91,6 +91,13 @@ def test_values_are_never_markup():
     assert html("{{ contact_name }}", contact_name="{{ business_name }}{% if %}") == "{{ business_name }}{% if %}"
 
 
+def test_a_template_may_begin_with_an_xml_declaration():
+    assert (
+        text('<?xml version="1.0" encoding="UTF-8"?>\n<html><body><p>Hello {{ contact_name }}</p></body></html>')
+        == "Hello Ann"
+    )
+
+
 def test_a_subject_stays_one_line():
     source = Source("Hi\r\n{{ contact_name }}!", "x")
 

@@ -8,10 +8,12 @@ import pytest
 from django.core.files.storage import default_storage
 from django.db import DatabaseError
 from django.test import Client
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crm.email import signing, webhooks
 from crm.email.enums import DomainState
-from crm.email.inbound import FormError, parts_of, read_form, read_inbound
+from crm.email.inbound import FormError, parts_of, read_form, read_inbound, strip_tags
 from crm.email.models import EmailDomain, EmailMessage, EmailTemplate, InboundEmail
 from crm.email.services import links, replies
 from crm.email.services.enrolling import enrol_contact
@@ -298,6 +300,13 @@ def test_the_name_of_the_form_is_not_where_it_went(alice, message):
         {"subject": "Out of Office: Re: Your appointment"},
         {"subject": "Automatische Antwort: Termin"},
         {"subject": "Undeliverable: Your appointment"},
+        {"headers": "X-Auto-Response-Suppress: All\nMessage-ID: <6@x>\n"},
+        {"subject": "Automatiskt svar: Ditt besök"},
+        {"subject": "Automatyczna odpowiedź: Wizyta"},
+        {"subject": "Автоответ: Встреча"},
+        {"subject": "自動応答: 予約"},
+        {"subject": "Automaattinen vastaus: Käynti"},
+        {"subject": "Réponse automatique : Rendez-vous"},
         {"from": "MAILER-DAEMON@example.com"},
         {"from": "no-reply@example.com"},
     ],
@@ -325,6 +334,13 @@ def test_from_nobody_is_from_a_program(alice, message):
 @pytest.mark.parametrize("headers", ["Auto-Submitted: no\n", "Precedence: normal\n", "", "nonsense", "Subject: auto\n"])
 def test_people_are_not_taken_for_programs(alice, message, headers):
     post(form(reply_to(alice, message), headers=headers, subject="Re: automatic doors"))
+
+    assert "automatic" not in received(alice)[0].metadata
+
+
+@pytest.mark.parametrize("subject", ["Automobile repair", "Auto kaputt", "Poissaolo on ok", "Undeliverablex", "Re: auto"])
+def test_subjects_of_people_are_not_taken_for_programs(alice, message, subject):
+    post(form(reply_to(alice, message), subject=subject))
 
     assert "automatic" not in received(alice)[0].metadata
 
@@ -405,6 +421,91 @@ def test_html_only_becomes_text(alice, message):
     post(form(reply_to(alice, message), text=None, html="<p>Yes, <b>please</b> {{ 7*7 }}</p><script>alert(1)</script>"))
 
     assert received(alice)[0].content == "Yes, please {{ 7*7 }}"
+
+
+XHTML = '<?xml version="1.0" encoding="UTF-8"?>\n<html xmlns="http://www.w3.org/1999/xhtml"><body><p>Seen</p></body></html>'
+OLD = "See you <b>Thursday</b>?"
+
+
+@pytest.mark.parametrize(
+    ("html", "said", "has_history"),
+    [
+        (XHTML, "Seen", False),
+        ("<p>" + "x" * 60 + "</p>" + "<div>words </div>" * 40_000, None, False),
+        (
+            f'<div>Yes</div><div class="gmail_quote"><div>On 1 May A wrote:</div><blockquote>{OLD}</blockquote></div>',
+            "Yes",
+            True,
+        ),
+        (f'<div>Yes</div><blockquote type="cite"><div>{OLD}</div></blockquote>', "Yes", True),
+        (f'<p>Yes</p><div id="divRplyFwdMsg"><b>From:</b> A<br><b>Sent:</b> 10:00</div><div>{OLD}</div>', "Yes", True),
+        (f'<p>Yes</p><div style="border:none;border-top:solid #E1E1E1 1.0pt"><p>Von: A</p></div><p>{OLD}</p>', "Yes", True),
+        (f"<blockquote>{OLD}</blockquote><p>Yes</p><blockquote>And Friday?</blockquote><p>No</p>", None, False),
+        ("<p>Yes<!-- ", "Yes", False),
+        ("Yes <script>alert(1)</script><style>p{}</style>", "Yes", False),
+    ],
+)
+def test_html_keeps_its_words_and_what_is_quoted_is_history(alice, message, html, said, has_history):
+    post(form(reply_to(alice, message), text=" \r\n", html=html))
+
+    (entry,) = received(alice)
+    found = parts_of(entry.content)
+    assert entry.content.strip()
+    assert found[0] == (entry.content if said is None else said)
+    assert bool(found[1]) is has_history
+    assert not has_history or "Thursday" in found[1]
+
+
+@pytest.mark.parametrize("declared", ["", '<meta charset="windows-1251">', "named"])
+def test_html_is_read_as_it_is_declared(declared):
+    charset = "windows-1251" if declared == "named" else ""
+    html = f"{declared if declared != 'named' else ''}<p>Цены</p>".encode("utf-8" if not declared else "windows-1251")
+    charsets = json.dumps({"html": charset} if charset else {})
+
+    mail = read_inbound(read_form(TYPE, form("a@b.example", text=None, html=html, charsets=charsets)))
+
+    assert "<p>Цены</p>" in mail.html
+
+
+def test_a_blank_text_part_of_a_whole_message_does_not_hide_the_html():
+    raw = (
+        b"Content-Type: multipart/alternative; boundary=b\n\n--b\nContent-Type: text/plain\n\n \n"
+        b"--b\nContent-Type: text/html; charset=iso-8859-15\n\n<p>5 \xa4</p>\n--b--\n"
+    )
+
+    mail = read_inbound(read_form(TYPE, form("a@b.example", email=raw)))
+
+    assert (mail.text.strip(), mail.html.strip()) == ("", "<p>5 €</p>")
+
+
+@given(st.binary(max_size=400), st.sampled_from(["", "utf-8", "utf-16", "punycode", "x-sjis", "ks_c_5601-1987", "\x00"]))
+def test_any_bytes_of_any_encoding_are_read(data, charset):
+    raw = (
+        b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html; charset=" + charset.encode() + b"\n\n"
+    )
+    for body in (
+        form("a@b.example", html=data, charsets=json.dumps({"html": charset})),
+        form("a@b.example", email=raw + data),
+    ):
+        mail = read_inbound(read_form(TYPE, body))
+        (mail.text + mail.html + mail.subject).encode()
+
+
+@given(st.text(alphabet="<>/!-abcpscript= \n&;\"'", max_size=300))
+def test_tags_can_be_taken_out_of_anything(markup):
+    assert "<" not in strip_tags(markup.replace("&", ""))
+
+
+@given(
+    st.lists(st.sampled_from(["Yes", "> no", "", "From: a@b.c", "Sent: 10:00", "On 1.1.2026 A wrote:", "____" * 8, "日本"]))
+)
+def test_nothing_of_a_text_is_lost_and_own_words_come_first(lines):
+    text = "\n".join(lines)
+
+    said, history = parts_of(text)
+
+    assert "".join((said + history).split()) == "".join(text.split())
+    assert said or not text.strip()
 
 
 def test_allowed_files_are_kept_and_others_counted(alice, message):
@@ -523,22 +624,44 @@ def test_our_own_failure_is_asked_for_again_and_leaves_no_files(alice, message, 
         ("> one?\nYes.\n> two?\nNo.", "> one?\nYes.\n> two?\nNo.", ""),
         ("> only quoted", "> only quoted", ""),
         ("On Friday I wrote: a lot", "On Friday I wrote: a lot", ""),
+        # One line that looks like a header is nobody's history (a case from users).
+        (
+            "Hello again.\nFrom: my colleague bob@x.example\nHe wants Tuesday at 5.",
+            "Hello again.\nFrom: my colleague bob@x.example\nHe wants Tuesday at 5.",
+            "",
+        ),
+        ("My details:\nName: Ann\nPhone: 555\nMail: a@b.c", "My details:\nName: Ann\nPhone: 555\nMail: a@b.c", ""),
+        ("Yes.\n\nFrom: A <a@b.c>\nSent: Monday 10:00\nTo: B\nSubject: x\n\nold", "Yes.", None),
+        ("Tak.\n\nOd: A <a@b.c>\nWysłano: 1 maja 2026 10:00\nDo: B\nTemat: x\n\nstare", "Tak.", None),
+        ("Igen.\n\nKuka: A <a@b.c>\nKesken: 1.5.2026 10:00\nMihin: B\nMika: x\n\nvanha", "Igen.", None),
+        ("はい。\n\n差出人: A <a@b.c>\n送信日時: 2026年5月1日 10:00\n宛先: B\n件名: x\n\n前", "はい。", None),
+        ("Ja.\n\nPå mån 1 maj 2026 kl 10:00 A <a@b.c> skrev:\n> nej?", "Ja.", None),
+        ("Да.\n\nпн, 1 мая 2026 г. в 10:00, А <a@b.c>:\n> нет?", "Да.", None),
+        ("是的。\n\nA <a@b.c> 于2026年5月1日周五 10:00写道：\n> 不?", "是的。", None),
+        ("Hi,\n\nOn 1 May 2026, A <a@b.c> wrote:\n> one?\nYes.\n> two?\nNo.", None, ""),
+        ("Plan:\n--- Details ---\nTuesday at 5", "Plan:\n--- Details ---\nTuesday at 5", ""),
+        ("We meet on 12.5.2026 at 10:00:\nat the office", "We meet on 12.5.2026 at 10:00:\nat the office", ""),
         ("", "", ""),
     ],
 )
 def test_what_somebody_wrote_is_told_from_what_they_answered_to(text, said, quoted):
     found = parts_of(text)
 
-    assert found[0] == said
+    assert found[0] == (text if said is None else said)
     assert bool(found[1]) if quoted is None else found[1] == quoted
 
 
 def test_hostile_texts_do_not_take_long():
     import time
 
+    texts = [">" * 200_000, "\n" * 200_000, "on " * 66_000 + "wrote:", ("on x" * 50 + "\n") * 900, "_" * 200_000]
+    texts += ["a: b@c.d 10:00\n" * 9_000, "> a\n" * 50_000, "x1:\n" * 60_000]
+    texts += ["<" * 200_000, "<script>" * 25_000, "<!--" * 50_000]
+
     begun = time.monotonic()
-    for text in (">" * 200_000, "\n" * 200_000, "on " * 66_000 + "wrote:", ("on x" * 50 + "\n") * 900, "_" * 200_000):
+    for text in texts:
         parts_of(text)
+        strip_tags(text)
         read_inbound(read_form(TYPE, form("x@y.z", text=text, subject=text[:9000], dkim=text, headers=text, SPF=text)))
 
     assert time.monotonic() - begun < 5

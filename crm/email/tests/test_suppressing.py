@@ -53,6 +53,16 @@ def test_twice_is_once(ann):
     assert Suppression.objects.count() == 2
 
 
+def test_a_domain_in_unicode_and_as_dns_has_it_are_one_address(in_alice):
+    written, in_dns = "kontakt@bücher-idn.example", "kontakt@xn--bcher-idn-q9a.example"
+    one, other = make_contact("One", contact_email=written), make_contact("Other", contact_email=in_dns)
+
+    assert suppress(address=in_dns, reason=SuppressionReason.BOUNCED)
+    assert not suppress(address=written, reason=SuppressionReason.BOUNCED)
+
+    assert [reason_for(contact=one, address=written), reason_for(contact=other, address=in_dns)] == [SkipReason.BOUNCED] * 2
+
+
 def test_a_bounce_is_no_wish(ann):
     suppress(address=ANN, reason=SuppressionReason.BOUNCED)
 
