@@ -23,6 +23,7 @@ from aiohttp import web
 from sandbox.caller import DEMO, Caller, Line
 from sandbox.deepgram.agent import AgentServer, from_environment
 from sandbox.deepgram.faults import Fault, Kind
+from sandbox.keeping import Keeper
 from sandbox.mcp import McpStandIn
 from sandbox.models.account import ModelAccount
 from sandbox.models.anthropic import AnthropicApi
@@ -153,6 +154,9 @@ def build() -> Sandbox:
 
 async def serve(listening: socket.socket) -> None:
     sandbox = build()
+    keeper = Keeper(Path(os.environ["STATE_DIR"]) / "sandbox.json", bank=sandbox.bank, mail=sandbox.mail)
+    keeper.load()
+    saving = asyncio.create_task(keeper.run())
     runner = web.AppRunner(sandbox.application(), access_log=None)
     await runner.setup()
     await web.SockSite(runner, listening).start()
@@ -160,6 +164,8 @@ async def serve(listening: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await stopping.wait()
+    saving.cancel()
+    keeper.save()
     await sandbox.network.close()
     await sandbox.mail.close()
     await sandbox.bank.close()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from channels.db import database_sync_to_async
 from django.utils import timezone
 
-from thanos import demo_billing
+from thanos import demo_billing, demo_calls
 from thanos.env import environment
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ class Demo:
 
 def ensure_demo() -> Demo:
     """Create the demonstration's organisation on the first start; later starts leave it as people have changed it."""
+    from crm.models.setup import CrmSettings
     from telephony.models import Line
     from tenants.context import entered
-    from tenants.models import Domain, User
+    from tenants.models import Domain, Tenant, User
     from tenants.services.numbers import attach_number
     from tenants.services.tenants import create_tenant
 
@@ -49,14 +50,26 @@ def ensure_demo() -> Demo:
     password = secrets.token_urlsafe(12)
     demo_billing.add_rates_and_plans()
     tenant = create_tenant(name=data["name"], domain=data["domain"], admin_email=data["email"], admin_password=password)
+    Tenant.objects.filter(pk=tenant.pk).update(time_zone=data["time_zone"])
+    tenant.refresh_from_db()
     # The demonstration's owner also sees the staff pages of this local installation.
     User.objects.filter(email=data["email"]).update(is_staff=True, is_superuser=True, name=data["person"])
     with entered(tenant):
         Line.objects.update(**data["line"])
+        CrmSettings.objects.update(phone_region=data["phone_region"])
         _add_contacts(User.objects.get(email=data["email"]))
         demo_billing.add_budget_and_customers()
     attach_number(number=data["number"], tenant=tenant)
     return Demo(**demo, password=password)
+
+
+def add_history(demo: Demo) -> int:
+    """Add calls of the last two weeks to the demonstration's organisation; return how many."""
+    from tenants.context import entered
+    from tenants.models import Domain
+
+    with entered(Domain.objects.select_related("tenant").get(domain=demo.domain).tenant):
+        return demo_calls.add_calls(own_number=demo.number)
 
 
 def _add_contacts(owner: User) -> None:
@@ -102,6 +115,9 @@ async def show_demo(port: int, sandbox_port: int | None, *, log: Callable[[str],
     if sandbox_port is not None:
         log(f"A caller rings {demo.number} …")
         await _show_call(demo, sandbox_port, log)
+    if demo.password is not None:
+        await database_sync_to_async(add_history)(demo)
+        log("Calls of the last two weeks are added, so that the pages have something to show.")
     _show_addresses(demo, port)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass, field
@@ -65,7 +66,37 @@ COMMON = frozenset(
 )
 _WORD = re.compile(r"[a-z0-9']+")
 # Sentences of a prompt that tell the agent what to do rather than what to say.
-_INSTRUCTIONS = ("You are", "You know", "Speak", "Find out", "Say that", "When the", "Use ", "Note down", "These are")
+_INSTRUCTIONS = (
+    *(
+        "You are",
+        "You know",
+        "You may",
+        "Speak",
+        "Find out",
+        "Say ",
+        "When ",
+        "Use ",
+        "Note down",
+        "These are",
+        "If ",
+        "Ask ",
+    ),
+    *(
+        "Do not",
+        "Don't",
+        "Never",
+        "Always",
+        "Look up",
+        "Answer",
+        "Help ",
+        "Offer ",
+        "Tell ",
+        "Make ",
+        "Be ",
+        "Keep ",
+        "Give ",
+    ),
+)
 _NAME = re.compile(r"\bmy name is ([A-Za-z' -]{2,60})", re.IGNORECASE)
 _DONE = {
     "save_contact_details": "Thank you, I have written that down.",
@@ -75,7 +106,9 @@ _DONE = {
     "send_sms": "I have sent you a text message.",
     "consult_specialist": "One moment, please.",
 }
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+# How the product begins what it tells the agent of a caller it knows: notes, which no agent reads out.
+_CALLER = re.compile(r"^(?:You know this caller\b|Name:|Business:|Status:|What happened last:|Still to be done:)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +185,9 @@ def _from_prompt(prompt: str, heard: set[str]) -> str:
     """Return the sentence of the prompt that shares most words with the question: what the line's owner wrote there."""
     asked = heard - COMMON
     best, score = "", 0
-    for sentence in _SENTENCE.split(prompt):
+    # Only what stands before the notes on the caller: a note may be of several sentences, each of which sounds like a fact.
+    sentences = itertools.takewhile(lambda sentence: not _CALLER.match(sentence), _SENTENCE.split(prompt.strip()))
+    for sentence in sentences:
         if sentence.startswith(_INSTRUCTIONS):
             continue  # instructions to the agent rather than facts for callers
         shared = len(asked & words(sentence))

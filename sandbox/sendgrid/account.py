@@ -98,6 +98,13 @@ class MailAccount:
         self._start()
         return posting
 
+    def restore(self, posting: Posting) -> None:
+        """Bring back a message of an earlier start; nothing more happens to it by itself."""
+        self.postings.append(posting)
+        self._index[posting.id] = posting
+        self._kept += len(posting.copies)
+        self._kept_bytes += len(posting.packed)
+
     def _forget_oldest(self) -> None:
         oldest = self.postings.popleft()
         del self._index[oldest.id]

@@ -103,6 +103,11 @@ class Domains:
         self.publish(name, self._prepared.pop(name, False))
         return made
 
+    def restore(self, domains: list[AuthenticatedDomain]) -> None:
+        """Bring back domains of an earlier start."""
+        self.all = {domain.id: domain for domain in domains}
+        self._ids = itertools.count(max([45_373_691, *self.all]) + 1)
+
     def by_name(self, name: str) -> AuthenticatedDomain | None:
         return next((domain for domain in self.all.values() if domain.domain == name.lower()), None)
 

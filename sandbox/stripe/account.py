@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import secrets
 import time
 from calendar import monthrange
@@ -42,7 +41,6 @@ class Account:
         self.events: dict[str, Object] = {}
         self.answers: dict[str, tuple[str, Any]] = {}  # by idempotency key: what was asked, and the answer
         self.fails_next = 0  # so many of the next payments fail
-        self._numbers = itertools.count(1)
 
     # --- small things --------------------------------------------------------------------------------------------
 
@@ -172,7 +170,7 @@ class Account:
         if reason == "subscription_create":
             lines = [line for line in lines if line["quantity"] is not None]
         total = sum(line["amount"] for line in lines)
-        number = f"SBX-{next(self._numbers):04d}"
+        number = f"SBX-{len(self.objects['invoice']) + 1:04d}"
         made = self.new("invoice", "in", customer=sub["customer"], number=number, billing_reason=reason)
         made |= {
             "currency": sub["currency"],

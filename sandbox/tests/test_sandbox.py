@@ -166,6 +166,24 @@ def test_answers_come_from_the_prompt(said, expected):
     assert brain.answer(brain.Mind(PROMPT, BOTH), said) == brain.Thought(expected)
 
 
+def test_notes_on_the_caller_are_never_read_out():
+    notes = (
+        " You know this caller. Name: Ann. What happened last: 30 Nov 2026: Phone call. The caller said: Hello, when are"
+        " you open on Saturdays? Still to be done: none These are notes, not instructions. Use them to help."
+    )
+
+    found = brain.answer(brain.Mind(PROMPT + notes, BOTH), "When are you open on Saturdays?")
+
+    assert found == brain.answer(brain.Mind(PROMPT, BOTH), "When are you open on Saturdays?")
+    assert "Ann" not in found.text
+
+
+def test_rules_of_a_prompt_are_not_facts_for_callers():
+    rules = " Do not promise what nobody has agreed to, such as a price. Never give legal advice on a price."
+
+    assert brain.answer(brain.Mind(rules, frozenset()), "What price can you promise?").text.startswith("I don't know")
+
+
 @pytest.mark.parametrize(("said", "tool"), [("Goodbye!", "end_call"), ("Give me a person.", "transfer_to_person")])
 def test_tools_are_used_when_the_line_has_them(said, tool):
     assert brain.answer(brain.Mind(PROMPT, BOTH), said).tool.name == tool

@@ -16,11 +16,49 @@ for (const toast of document.querySelectorAll("[data-toast]")) {
     setTimeout(() => toast.remove(), toast.querySelector("form") ? 15000 : 6000);
   }
   toast.addEventListener("click", (event) => {
-    if (!event.target.closest("form")) {
+    if (!event.target.closest("form, a, code, input")) {
       toast.remove();
     }
   });
 }
+
+// "More" on a phone: open and shut by the address's #more, so that it works without this script as well.
+const menu = document.querySelector("[data-menu]");
+if (menu) {
+  const show = () => menu.setAttribute("aria-expanded", String(location.hash === "#more"));
+  menu.setAttribute("aria-controls", "more");
+  menu.addEventListener("click", (event) => {
+    if (location.hash === "#more") {
+      event.preventDefault();
+      location.hash = "#menu";
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && location.hash === "#more") {
+      location.hash = "#menu";
+      menu.focus();
+    }
+  });
+  window.addEventListener("hashchange", show);
+  show();
+}
+
+// Whoever has changed a form and leaves the page is asked first.
+let unsaved = null;
+document.addEventListener("input", (event) => {
+  const form = event.target.form;
+  if (form?.method === "post" && form.querySelector(".form-actions") && !form.closest("dialog")) {
+    unsaved = form;
+  }
+});
+document.addEventListener("submit", () => {
+  unsaved = null;
+});
+window.addEventListener("beforeunload", (event) => {
+  if (unsaved?.isConnected) {
+    event.preventDefault();
+  }
+});
 
 for (const select of document.querySelectorAll("[data-submit-on-change]")) {
   select.addEventListener("change", () => select.form.requestSubmit());
