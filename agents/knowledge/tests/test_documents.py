@@ -101,17 +101,17 @@ def test_a_change_is_read_anew_and_only_what_matters_is():
 
 def test_a_change_while_it_is_read_wins(monkeypatch):
     document = documents.add_text(title="Prices", text="Ten euros.", language="english", by=None)
-    original = indexing._passages
+    original = indexing._read
 
     def change_meanwhile(record):
         passages = original(record)
         documents.change_document(document=Document.objects.get(pk=document.pk), values={"text": "Twelve euros."})
         return passages
 
-    monkeypatch.setattr(indexing, "_passages", change_meanwhile)
+    monkeypatch.setattr(indexing, "_read", change_meanwhile)
     read(document)
     assert (document.state, document.passages.count()) == ("waiting", 0)
-    monkeypatch.setattr(indexing, "_passages", original)
+    monkeypatch.setattr(indexing, "_read", original)
     read(document)
     assert [passage.text for passage in document.passages.all()] == ["Twelve euros."]
 
@@ -146,13 +146,12 @@ def test_without_vectors_it_is_read_all_the_same_and_they_follow(models, setting
     monkeypatch.setattr(settings.ENV, "embeddings_model", "sandbox-embedding")
     monkeypatch.setattr(settings.ENV, "openai_api_key", "wrong")
     document = make_document("Prices", "A wash costs ten euros.")
-    assert (document.state, document.vector_model) == ("ready", "")
-    assert "words alone" in document.warning
+    assert (document.state, document.vector_model, document.vector_count) == ("ready", "", 0)
     assert indexing.add_missing_vectors() == 0
     monkeypatch.setattr(settings.ENV, "openai_api_key", models.api_key)
     assert indexing.add_missing_vectors() == 1
     document.refresh_from_db()
-    assert (document.vector_model, document.warning) == ("sandbox-embedding", "")
+    assert (document.vector_model, document.vector_count) == ("sandbox-embedding", document.passage_count)
 
 
 def test_deleting_takes_the_file_along(django_capture_on_commit_callbacks):
