@@ -16,6 +16,7 @@ from agents.llm.registry import is_configured
 
 MAX_CHARACTERS = 8_000  # of a text: what every model takes
 BATCH_DEADLINE_S = 60.0
+LEAST_SIMILARITY = 0.45
 NONE = "none"  # of EMBEDDINGS_MODEL: nothing is found by meaning
 
 
@@ -40,6 +41,11 @@ def is_local() -> bool:
 def shown_name() -> str:
     """Return the model in use as pages name it; empty without any."""
     return f"{local.TITLE}, on this machine" if is_local() else model_in_use()
+
+
+def least_similarity() -> float:
+    """Return the cosine from which a passage answers a question that shares hardly a word with it."""
+    return local.LEAST_SIMILARITY if is_local() else LEAST_SIMILARITY
 
 
 def batch_size() -> int:

@@ -18,14 +18,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from agents.llm.base import ErrorCode, LlmError
+from base.text import to_valid
 
 NAME = "local:multilingual-e5-small:1"  # with the version of what `child` makes of its vectors
 TITLE = "multilingual-e5-small"
 BATCH = 8  # texts; one of a passage's length takes a core some tenths of a second
-MAX_CHARACTERS = 2_000  # of a text: the model reads no more than 512 tokens at once
+LEAST_SIMILARITY = 0.36  # of a question and what answers it; measured by `python -m bench knowledge`
+MAX_CHARACTERS = 1_200  # of a text, a long passage with its headings: time grows with it, and fastest without blanks
 MAX_WAITING = 8  # questions at once; who comes then goes without
 HANGS_S = 90.0  # a child that takes so long is ended
 REST_S = 60.0  # after a child that would not run
@@ -72,7 +73,10 @@ class _Model:
     def submit(self, texts: list[str], is_question: bool) -> Future[list[list[float]]]:
         if not self._waiting.acquire(blocking=False):
             raise LlmError(ErrorCode.OVERLOADED, retryable=True)
-        work = self._thread.submit(self._ask, json.dumps({"texts": texts, "is_question": is_question}).encode() + b"\n")
+        work = self._thread.submit(
+            self._ask,
+            json.dumps({"texts": [to_valid(text) for text in texts], "is_question": is_question}).encode() + b"\n",
+        )
         work.add_done_callback(lambda _: self._waiting.release())
         return work
 
@@ -126,7 +130,18 @@ class _Model:
             return child.wait()
 
 
-def measure() -> dict[str, Any]:
-    """Return the child's process id, for those who measure it; None where none runs."""
+def child_pid() -> int | None:
+    """Return the process id of this process's child; None where none runs."""
     child = _Model.of_this_process()._child
-    return {"pid": child.pid if child is not None and child.poll() is None else None}
+    return child.pid if child is not None and child.poll() is None else None
+
+
+def end_all() -> None:
+    """End this process's child, and forget what failed."""
+    with _Model._lock:
+        model, _Model._one = _Model._one, None
+    if model is not None and model.owner == os.getpid():
+        if model._child is not None:
+            model._child.kill()
+        model._thread.shutdown(wait=True, cancel_futures=True)
+        model._end()

