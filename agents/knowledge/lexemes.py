@@ -36,5 +36,5 @@ def as_vector(head: str, body: str, lexemes: dict[str, list[list[str]]]) -> str:
 
 
 def as_query(lexemes: Iterable[str]) -> str:
-    """Return the `tsquery` that finds any of the lexemes. Words of `base.words` hold nothing that would have to be quoted."""
+    """Return the `tsquery` that finds any of the lexemes. What `base.words` cuts holds no quotes."""
     return " | ".join(f"'{lexeme}'" for lexeme in sorted(set(lexemes)))

@@ -25,8 +25,7 @@ CANDIDATES = 40
 RANK_CONSTANT = 60  # of the fusion, as in its paper (Cormack et al., 2009)
 MIN_SHARE = 0.4  # of the question's weight, that a passage must account for; words in headings count more
 UNSEEN = 0.5  # what a word that stands nowhere weighs, against one that stands once
-UNSEEN_PAIR = 0.15  # the same of a pair of characters, which may straddle two words
-MIN_SIMILARITY = 0.45  # cosine, for a passage that shares hardly a word
+UNSEEN_PAIR = 0.3  # the same of a pair of characters, which may straddle two words
 TYPO_SIMILARITY = 0.45
 TYPO_WEIGHT = 0.7
 SHORTEST_TYPO = 3  # letters: shorter words look like too many others
@@ -97,7 +96,7 @@ def search(question: str, *, earlier: Sequence[str] = (), limit: int = 3, vector
         hit = hits.get(passage_id, _Hit(0.0, ()))
         covered = sum(worth[word] for word in hit.words) / total if total else 0.0
         one = _found(passage, hit, covered, near.get(passage_id), fused)
-        good = hit.score >= MIN_SHARE * total > 0 or (one.similarity or 0.0) >= MIN_SIMILARITY
+        good = hit.score >= MIN_SHARE * total > 0 or (one.similarity or 0.0) >= embedding.least_similarity()
         (found if good else missed).append(one)
     return Search(question, tuple(terms), corrected, bool(near), found[:limit], (missed + found[limit:])[:limit])
 
@@ -161,7 +160,8 @@ WITH asked AS MATERIALIZED (
 ), rare AS MATERIALIZED (
     SELECT n, ln(1 + (%s - count(*) + 0.5) / (count(*) + 0.5))::float AS worth FROM hits GROUP BY n
 )
-SELECT hits.id, sum(rare.worth * hits.weight) AS score, bit_or(1::bigint << hits.n), (SELECT json_object_agg(n, worth) FROM rare)
+SELECT hits.id, sum(rare.worth * hits.weight) AS score, bit_or(1::bigint << hits.n),
+       (SELECT json_object_agg(n, worth) FROM rare)
 FROM hits JOIN rare USING (n) GROUP BY hits.id ORDER BY score DESC, hits.id LIMIT %s
 """
 
@@ -180,7 +180,9 @@ def _by_words(
     corrected = {} if is_answered else _corrections([term.word for term in terms if term.word not in worth])
     if corrected:
         queries = {**queries, **_queries(corrected, extent.languages)}
-        fainter = [Term(one.word, one.weight * TYPO_WEIGHT, one.is_earlier) if one.word in corrected else one for one in terms]
+        fainter = [
+            Term(one.word, one.weight * TYPO_WEIGHT, one.is_earlier) if one.word in corrected else one for one in terms
+        ]
         hits, worth = _score(fainter, queries, extent)
         weights, total = _weights(terms, worth, extent.count)
     return hits, weights, total, corrected
@@ -194,8 +196,7 @@ def _weights(terms: Sequence[Term], worth: dict[str, float], count: int) -> tupl
     once = math.log(1 + (count - 0.5) / 1.5) if count > 1 else 1.0 / UNSEEN
     counted = [term for term in terms if not term.is_earlier or term.word in worth]
     weights = {
-        term.word: term.weight
-        * worth.get(term.word, once * (UNSEEN_PAIR if is_unspaced(term.word) else UNSEEN))
+        term.word: term.weight * worth.get(term.word, once * (UNSEEN_PAIR if is_unspaced(term.word) else UNSEEN))
         for term in counted
     }
     return weights, sum(weights.values())

@@ -120,7 +120,7 @@ def add_vectors(*, document_id: str, ends_at: float) -> bool:
 
 
 def _add_batch(document: Document, model: str) -> bool:
-    """Return whether the next vectors were stored; not, if they were not to be had or somebody else changed the document."""
+    """Return whether the next vectors were stored; not, if they were not to be had or the document was changed."""
     start = document.vector_count
     passages = list(document.passages.order_by("position")[start : start + embedding.batch_size()])
     texts = ["\n".join(filter(None, [document.title, part.heading, part.text])) for part in passages]
@@ -132,7 +132,11 @@ def _add_batch(document: Document, model: str) -> bool:
         return False
     with transaction.atomic():
         same = Document.objects.filter(pk=document.pk, read_revision=document.read_revision)
-        was = same.filter(vector_model=model, vector_count=start) if start else same.exclude(vector_model=model, vector_count__gt=0)
+        was = (
+            same.filter(vector_model=model, vector_count=start)
+            if start
+            else same.exclude(vector_model=model, vector_count__gt=0)
+        )
         if not was.update(vector_model=model, vector_count=start + len(passages)):
             return False
         vectors.store([(part.pk, vector) for part, vector in zip(passages, found, strict=True)], model=model)
