@@ -117,9 +117,11 @@ def _codec(label: str) -> str:
 
 def _replaced(data: bytes, encoding: str, warnings: list[str]) -> str:
     text = data.decode(encoding, "replace")
-    if bad := text.count("\ufffd") - data.count(b"\xef\xbf\xbd"):
-        if bad > 0:
-            warnings.append(f"{bad:,} {'character' if bad == 1 else 'characters'} could not be read and are shown as \ufffd.")
+    bad = text.count("\ufffd") - data.count(b"\xef\xbf\xbd")
+    if bad == 1:
+        warnings.append("1 character could not be read. \ufffd stands in its place.")
+    elif bad > 1:
+        warnings.append(f"{bad:,} characters could not be read. \ufffd stands in their place.")
     return text
 
 

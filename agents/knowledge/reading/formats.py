@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from agents.knowledge.reading.blocks import Block, UnreadableError
 from agents.knowledge.reading.decoding import decode
@@ -60,7 +61,8 @@ def _delimiter(text: str) -> str:
 
     def fit(delimiter: str) -> tuple[float, int]:
         try:
-            widths = [len(row) for _, row in zip(range(50), csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))]
+            rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+            widths = [len(row) for row in islice(rows, 50)]
         except csv.Error:
             return 0.0, 0
         widths = [width for width in widths if width]

@@ -13,7 +13,12 @@ MAX_SPAN = 100  # rows or columns of one cell
 MAX_CELLS = 200_000  # of a table's grid
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 _TEXTS = {"p", "li", "dd", "dt", "blockquote", "pre", "figcaption", "caption", "td", "th"}
-_INLINE = set("a abbr b bdi bdo cite code data del em font i ins kbd label mark q s small span strong sub sup time u wbr".split())
+# fmt: off
+_INLINE = {
+    "a", "abbr", "b", "bdi", "bdo", "cite", "code", "data", "del", "em", "font", "i", "ins", "kbd", "label", "mark",
+    "q", "s", "small", "span", "strong", "sub", "sup", "time", "u", "wbr",
+}
+# fmt: on
 _SILENT = {"script", "style", "nav", "noscript", "template", "head", "svg", "iframe", "object"}
 
 

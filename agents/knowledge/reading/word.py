@@ -14,7 +14,9 @@ MAX_UNPACKED_BYTES = 200 * 1024 * 1024
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 # ECMA-376 part 1: what stands around text without being of it, and what is no longer, or not yet, text.
-_AROUND = [f"{_W}{name}" for name in ("sdt", "sdtContent", "ins", "moveTo", "smartTag", "customXml", "fldSimple", "dir", "bdo")]
+_AROUND = [
+    f"{_W}{name}" for name in ("sdt", "sdtContent", "ins", "moveTo", "smartTag", "customXml", "fldSimple", "dir", "bdo")
+]
 _GONE = [f"{_W}{name}" for name in ("del", "moveFrom", "sdtPr", "sdtEndPr", "customXmlPr", "smartTagPr")]
 _NOTES = {"footnotes": "Footnotes", "endnotes": "Endnotes"}
 DAMAGED = "This is not a Word document, or it is damaged."
@@ -24,7 +26,7 @@ def read_docx(data: bytes, warnings: list[str]) -> Iterator[Block]:
     _check_unpacked(data)
     import docx
     from docx.opc.exceptions import PackageNotFoundError
-    from lxml import etree
+    from lxml import etree  # type: ignore[import-untyped]
 
     try:
         document = docx.Document(io.BytesIO(data))
