@@ -97,7 +97,7 @@ def _by_meaning(product: Product) -> list[Result]:
             tenant = create_tenant(name=code, domain=f"{code}.localhost", admin_email=f"{code}@bench.localhost")
             with entered(tenant):
                 begun = time.perf_counter()
-                texts = _store_whole(one["passages"])
+                texts = _store_whole(one["passages"], one.get("language", "simple"))
                 spent += time.perf_counter() - begun
                 stored += len(texts)
                 here = 0
@@ -138,7 +138,7 @@ def _by_meaning(product: Product) -> list[Result]:
     ]
 
 
-def _store_whole(passages: list[str]) -> list[str]:
+def _store_whole(passages: list[str], language: str) -> list[str]:
     """Store a document with vectors of the model in use; return the texts of its passages."""
     from agents.knowledge.enums import State
     from agents.knowledge.models import Document
@@ -146,7 +146,7 @@ def _store_whole(passages: list[str]) -> list[str]:
     from agents.knowledge.reading.reader import Reading
     from agents.knowledge.services import indexing
 
-    document = Document.objects.create(title="Info", kind="text", language="simple", state=State.READING)
+    document = Document.objects.create(title="Info", kind="text", language=language, state=State.READING)
     indexing._store(document, Reading([Block(text, whole=True) for text in passages], []))
     indexing.add_vectors(document_id=str(document.pk), ends_at=time.monotonic() + 60)
     return [passage.text for passage in document.passages.all()]
