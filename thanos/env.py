@@ -60,7 +60,7 @@ class Environment(BaseSettings):
     openai_admin_key: str = ""  # for OpenAI's own count of tokens, compared with the ledger; empty: it is not
     summary_model: str = "gpt-4.1-mini"
     openai_model: str = "gpt-4.1-mini"  # of agents in chat and of specialists, unless their version names one
-    embeddings_model: str = ""  # such as text-embedding-3-small; empty: documents are found by their words alone
+    embeddings_model: str = ""  # such as text-embedding-3-small; empty: a model on this machine; none: by words alone
     anthropic_api_key: str = ""
     anthropic_base_url: str = ""
     anthropic_model: str = "claude-haiku-5-5"

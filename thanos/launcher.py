@@ -232,7 +232,7 @@ class Launcher:
         if env.openai_api_key or env.openai_base_url or env.anthropic_api_key or env.anthropic_base_url:
             return False
         self._models_key = key
-        variables |= {"OPENAI_API_KEY": key, "OPENAI_BASE_URL": f"{url}/v1", "EMBEDDINGS_MODEL": "sandbox-embedding"}
+        variables |= {"OPENAI_API_KEY": key, "OPENAI_BASE_URL": f"{url}/v1"}
         variables |= {"OPENAI_MODEL": "sandbox-small", "SUMMARY_MODEL": "sandbox-small"}
         return True
 

@@ -37,7 +37,7 @@ TEST_ENVIRONMENT = {
     "ANTHROPIC_API_KEY": "",
     "ANTHROPIC_BASE_URL": "",
     "AGENTS_PROVIDER": "",
-    "EMBEDDINGS_MODEL": "",
+    "EMBEDDINGS_MODEL": "none",
     "DATABASE_POOL_SIZE": "0",
     "EMAIL_URL": "",
     "SENDGRID_API_KEY": "",

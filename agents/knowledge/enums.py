@@ -9,8 +9,9 @@ class Kind(TextChoices):
 
 class State(TextChoices):
     WAITING = "waiting", "Waiting"
-    READING = "reading", "Being read"
-    READY = "ready", "Ready"
+    READING = "reading", "Processing"
+    READY = "ready", "Ready"  # read whole
+    PARTLY = "partly", "Ready, in part"  # what was read is found; what was not, its warning says
     FAILED = "failed", "Could not be read"
 
 

@@ -61,8 +61,8 @@ class TryForm(forms.Form):
     earlier = forms.CharField(
         required=False,
         max_length=500,
-        label="Said before",
-        help_text="What the caller said in the turn before, if you want to see what that changes.",
+        label="Previous message",
+        help_text="Optional. What the caller said just before.",
     )
 
 

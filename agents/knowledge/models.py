@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from agents.knowledge.enums import Kind, Language, State
+from agents.knowledge.lexemes import VERSION
 
 
 class DocumentQuerySet(models.QuerySet["Document"]):
@@ -18,6 +19,14 @@ class DocumentQuerySet(models.QuerySet["Document"]):
         """Those that are to be read, and that no living worker reads."""
         free = models.Q(claimed_until=None) | models.Q(claimed_until__lte=now)
         return self.filter(free, state__in=[State.WAITING, State.READING])
+
+    def readable(self) -> DocumentQuerySet:
+        """Those whose newest reading went well, whole or in part."""
+        return self.filter(state__in=[State.READY, State.PARTLY])
+
+    def outdated(self) -> DocumentQuerySet:
+        """Those that an older version of the product read, which are found less well."""
+        return self.readable().filter(index_version__lt=VERSION)
 
 
 class Document(models.Model):
@@ -37,7 +46,7 @@ class Document(models.Model):
 
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
     problem = models.CharField(max_length=300, blank=True)
-    warning = models.CharField(max_length=300, blank=True)  # it was read, but not as well as could be
+    warning = models.CharField(max_length=600, blank=True)  # what of it was not read, or hardly rightly
     revision = models.PositiveIntegerField(default=1)  # of what was handed in
     read_revision = models.PositiveIntegerField(default=0)  # of what the passages are of
     claimed_until = models.DateTimeField(null=True)
@@ -45,7 +54,9 @@ class Document(models.Model):
     done = models.PositiveIntegerField(default=0)  # passages, while it is being read
     total = models.PositiveIntegerField(null=True)
     passage_count = models.PositiveIntegerField(default=0)  # of those that can be found now
+    index_version = models.PositiveSmallIntegerField(default=0, editable=False)  # of lexemes.VERSION when it was read
     vector_model = models.CharField(max_length=80, blank=True)  # what its vectors were made by; empty: it has none
+    vector_count = models.PositiveIntegerField(default=0, editable=False)  # of its first passages, which have theirs
 
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.DO_NOTHING, null=True, editable=False, db_constraint=False, related_name="+"

@@ -10,20 +10,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import connection
 from django.db.models import Sum
 
 from agents.knowledge import vectors
+from agents.knowledge.lexemes import as_query, lexemes_of
 from agents.knowledge.models import Document, Passage
-from agents.knowledge.terms import Term, terms_of, words_of
+from agents.knowledge.terms import EARLIER_TURNS, Term, terms_of
+from agents.llm import embedding
+from base.words import is_unspaced, query_words
 
 CANDIDATES = 40
 RANK_CONSTANT = 60  # of the fusion, as in its paper (Cormack et al., 2009)
 MIN_SHARE = 0.4  # of the question's weight, that a passage must account for; words in headings count more
 UNSEEN = 0.5  # what a word that stands nowhere weighs, against one that stands once
-MIN_SIMILARITY = 0.45  # cosine, for a passage that shares hardly a word
+UNSEEN_PAIR = 0.3  # the same of a pair of characters, which may straddle two words
 TYPO_SIMILARITY = 0.45
 TYPO_WEIGHT = 0.7
 SHORTEST_TYPO = 3  # letters: shorter words look like too many others
@@ -74,14 +76,15 @@ class _Hit:
 
 def search(question: str, *, earlier: Sequence[str] = (), limit: int = 3, vector: Sequence[float] | None = None) -> Search:
     """Look a question up in the entered tenant's active documents. `vector` is the question's, if there is one."""
+    earlier = earlier[-EARLIER_TURNS:]
     extent = _extent()
     if not extent.languages:
         return Search(question, (), {}, used_vectors=False)
-    words = list(dict.fromkeys(word for text in (question, *earlier) for word in words_of(text)))
+    words = list(dict.fromkeys(word for text in (question, *earlier) for word in query_words(text)))
     queries = _queries({word: (word,) for word in words}, extent.languages)
     terms = terms_of(question, earlier, stop=frozenset(words) - frozenset(queries))
     hits, worth, total, corrected = _by_words(terms, queries, extent)
-    near = dict(vectors.nearest(vector, model=settings.ENV.embeddings_model, limit=CANDIDATES)) if vector else {}
+    near = dict(vectors.nearest(vector, model=embedding.model_in_use(), limit=CANDIDATES)) if vector else {}
     order = _fuse(hits, near)[: limit * 4]
     passages = Passage.objects.select_related("document").only(*_SHOWN).in_bulk([passage_id for passage_id, _ in order])
     found: list[Found] = []
@@ -93,7 +96,7 @@ def search(question: str, *, earlier: Sequence[str] = (), limit: int = 3, vector
         hit = hits.get(passage_id, _Hit(0.0, ()))
         covered = sum(worth[word] for word in hit.words) / total if total else 0.0
         one = _found(passage, hit, covered, near.get(passage_id), fused)
-        good = hit.score >= MIN_SHARE * total > 0 or (one.similarity or 0.0) >= MIN_SIMILARITY
+        good = hit.score >= MIN_SHARE * total > 0 or (one.similarity or 0.0) >= embedding.least_similarity()
         (found if good else missed).append(one)
     return Search(question, tuple(terms), corrected, bool(near), found[:limit], (missed + found[limit:])[:limit])
 
@@ -157,7 +160,8 @@ WITH asked AS MATERIALIZED (
 ), rare AS MATERIALIZED (
     SELECT n, ln(1 + (%s - count(*) + 0.5) / (count(*) + 0.5))::float AS worth FROM hits GROUP BY n
 )
-SELECT hits.id, sum(rare.worth * hits.weight) AS score, bit_or(1 << hits.n), (SELECT json_object_agg(n, worth) FROM rare)
+SELECT hits.id, sum(rare.worth * hits.weight) AS score, bit_or(1::bigint << hits.n),
+       (SELECT json_object_agg(n, worth) FROM rare)
 FROM hits JOIN rare USING (n) GROUP BY hits.id ORDER BY score DESC, hits.id LIMIT %s
 """
 
@@ -176,7 +180,9 @@ def _by_words(
     corrected = {} if is_answered else _corrections([term.word for term in terms if term.word not in worth])
     if corrected:
         queries = {**queries, **_queries(corrected, extent.languages)}
-        fainter = [Term(one.word, one.weight * TYPO_WEIGHT) if one.word in corrected else one for one in terms]
+        fainter = [
+            Term(one.word, one.weight * TYPO_WEIGHT, one.is_earlier) if one.word in corrected else one for one in terms
+        ]
         hits, worth = _score(fainter, queries, extent)
         weights, total = _weights(terms, worth, extent.count)
     return hits, weights, total, corrected
@@ -187,9 +193,12 @@ def _weights(terms: Sequence[Term], worth: dict[str, float], count: int) -> tupl
 
     Words of earlier turns help where they are found; where they are not, they say nothing against a passage.
     """
-    unseen = UNSEEN * math.log(1 + (count - 0.5) / 1.5) if count > 1 else 1.0
-    counted = [term for term in terms if term.weight >= 1.0 or term.word in worth]
-    weights = {term.word: term.weight * worth.get(term.word, unseen) for term in counted}
+    once = math.log(1 + (count - 0.5) / 1.5) if count > 1 else 1.0 / UNSEEN
+    counted = [term for term in terms if not term.is_earlier or term.word in worth]
+    weights = {
+        term.word: term.weight * worth.get(term.word, once * (UNSEEN_PAIR if is_unspaced(term.word) else UNSEEN))
+        for term in counted
+    }
     return weights, sum(weights.values())
 
 
@@ -223,7 +232,7 @@ def _score(terms: Sequence[Term], queries: dict[str, str], extent: _Extent) -> t
 
 def _corrections(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return for words that were found nowhere those that look like them, best first."""
-    unknown = [word for word in words if len(word) > SHORTEST_TYPO][:MOST_TYPOS]
+    unknown = [word for word in words if len(word) > SHORTEST_TYPO and not is_unspaced(word)][:MOST_TYPOS]
     if not unknown:
         return {}
     with connection.cursor() as cursor:
@@ -242,16 +251,13 @@ def _queries(forms: dict[str, tuple[str, ...]], languages: Sequence[str]) -> dic
 
     Words that one of them takes for filling are left out.
     """
-    pairs = [(word, form) for word, all_forms in forms.items() for form in all_forms]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT word, string_agg(DISTINCT query, ' | ') FROM ("
-            "  SELECT word, plainto_tsquery(config::regconfig, form)::text AS query"
-            "  FROM unnest(%s::text[], %s::text[]) AS given(word, form), unnest(%s::text[]) AS config) AS made"
-            " GROUP BY word HAVING bool_and(query <> '')",
-            [[word for word, _ in pairs], [form for _, form in pairs], list(languages)],
-        )
-        return dict(cursor.fetchall())
+    lexemes = lexemes_of({form for all_forms in forms.values() for form in all_forms}, languages=languages)
+    made = {}
+    for word, all_forms in forms.items():
+        known = [found for form in all_forms for found in lexemes[form]]
+        if all(known):
+            made[word] = as_query(lexeme for found in known for lexeme in found)
+    return made
 
 
 def _in_heading(query: str) -> str:

@@ -13,9 +13,14 @@ def read(*, document_id: str) -> None:
     indexing.read_and_store(document_id=document_id)
 
 
+@shared_task(name="agents_knowledge.add_vectors")  # type: ignore[untyped-decorator]
+def add_vectors(*, document_id: str) -> None:
+    indexing.go_on_with_vectors(document_id=document_id)
+
+
 @shared_task(name="agents_knowledge.sweep")  # type: ignore[untyped-decorator]
 def sweep() -> None:
-    for_each_tenant(lambda tenant: indexing.resume_silent())
+    for_each_tenant(lambda tenant: (indexing.resume_silent(), indexing.read_outdated()))
 
 
 @shared_task(name="agents_knowledge.add_missing_vectors")  # type: ignore[untyped-decorator]

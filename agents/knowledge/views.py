@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from agents.knowledge.enums import Kind
 from agents.knowledge.forms import FileForm, QuestionsForm, TextForm, TryForm, initial_of
 from agents.knowledge.models import Document
-from agents.knowledge.selectors import document_list, knowledge_state
+from agents.knowledge.selectors import document_list, knowledge_state, vectors_missing
 from agents.knowledge.services import documents
 from agents.knowledge.services.asking import ask_knowledge
 from agents.knowledge.services.documents import DocumentError
@@ -48,7 +48,7 @@ def document_new(request: MemberRequest, kind: str) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             _record(request, document, "added")
-            messages.success(request, "It is being read.")
+            messages.success(request, "Processing…")
             return redirect(document)
     context = {"form": form, "kind": Kind(kind)}
     return render(request, "agents/knowledge/document_form.html", context, status=422 if form.errors else 200)
@@ -59,7 +59,12 @@ def document_new(request: MemberRequest, kind: str) -> HttpResponse:
 def document_detail(request: MemberRequest, document_id: UUID) -> HttpResponse:
     document = get_object_or_404(Document, pk=document_id)
     more = max(0, document.passages.count() - PASSAGES_SHOWN)
-    context = {"document": document, "passages": document.passages.all()[:PASSAGES_SHOWN], "more": more}
+    context = {
+        "document": document,
+        "passages": document.passages.all()[:PASSAGES_SHOWN],
+        "more": more,
+        "vectors_missing": vectors_missing(document),
+    }
     template = "agents/knowledge/_document.html" if request.htmx else "agents/knowledge/document_detail.html"
     return render(request, template, context)
 
@@ -89,7 +94,7 @@ def document_edit(request: MemberRequest, document_id: UUID) -> HttpResponse:
 def document_read(request: MemberRequest, document_id: UUID) -> HttpResponse:
     document = get_object_or_404(Document, pk=document_id)
     documents.read_again(document=document)
-    messages.success(request, "It is being read again.")
+    messages.success(request, "Re-indexing…")
     return redirect(document)
 
 

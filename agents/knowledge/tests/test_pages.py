@@ -92,8 +92,8 @@ def test_a_document_is_changed_switched_off_read_again_and_deleted(client, alice
 def test_a_question_is_tried_and_why_is_told(client, document):
     page = client.get("/agents/knowledge/try/", {"q": "Where do customers park?"}).content.decode()
     assert "Customers park in the yard." in page
-    assert "An agent would be told" in page
-    assert "Not by meaning" in page
+    assert "What the agent would see" in page
+    assert "Meaning was not used" in page
     nothing = client.get("/agents/knowledge/try/", {"q": "What is the meaning of life?"}).content.decode()
     assert "Nothing answers that" in nothing
     assert "I could not find anything about that" in nothing

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from agents.knowledge.reading.blocks import LONGEST, Block, pack, tidy
-from agents.knowledge.reading.formats import UnreadableError
+from agents.knowledge.reading.blocks import LONGEST, Block, UnreadableError, pack, tidy
 from agents.knowledge.reading.reader import read_document
 from agents.knowledge.tests import files
 
 
 def read(data: bytes | str, suffix: str):
+    return whole(data, suffix).passages
+
+
+def whole(data: bytes | str, suffix: str):
     return read_document(data.encode() if isinstance(data, str) else data, suffix=suffix)
 
 
@@ -123,4 +126,4 @@ def test_short_blocks_are_joined_and_long_ones_cut_at_sentences():
 
 
 def test_what_no_database_keeps_is_dropped():
-    assert tidy("a\0b \ud800 c\u00a0 d\n\n\n\ne") == "ab ? c d\n\ne"
+    assert tidy("a\0b \ud800 c\u00a0 d\n\n\n\ne") == "ab � c d\n\ne"
