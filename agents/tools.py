@@ -51,6 +51,14 @@ class ToolContext:
     caller_number: str
     own_number: str = ""  # the number that was called
     said: tuple[str, ...] = ()  # by whoever the agent talks to, newest last
+    # A number can be forged: only the carrier's own attestation (STIR/SHAKEN, level A) says that it was not.
+    caller_verified: bool = False
+    details_by_number: bool = False  # the line's switch: the number alone is proof enough here
+
+    @property
+    def knows_caller(self) -> bool:
+        """Tell whether details of the caller's own contact may be told without asking for another fact."""
+        return self.caller_verified or self.details_by_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,13 @@ class Tool:
     irreversible: bool = False
     time_limit_s: float = 8.0
     surfaces: tuple[Surface, ...] = ("call",)
+    # For people: `description` is written to a model. Without a title, people see the name.
+    title: str = ""
+    summary: str = ""
+
+    @property
+    def label(self) -> str:
+        return self.title or self.name
 
 
 _registry: dict[str, Tool] = {}
