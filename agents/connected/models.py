@@ -7,8 +7,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.urls import reverse
 from django.utils import timezone
-from jsonschema import Draft202012Validator, SchemaError
 
+from agents.schemas import SchemaError, read_schema
 from thanos.encryption import EncryptedJSONField, EncryptedTextField
 
 NAME = RegexValidator(
@@ -17,12 +17,15 @@ NAME = RegexValidator(
 
 
 def check_parameters(value: Any) -> None:
+    """Raises ValidationError for a schema that cannot be used, or of which a part would not be checked."""
     if not isinstance(value, dict) or value.get("type") != "object":
         raise ValidationError('Write a JSON Schema of an object: {"type": "object", "properties": {…}}.')
     try:
-        Draft202012Validator.check_schema(value)
+        schema = read_schema(value)
     except SchemaError as error:
-        raise ValidationError(f"This is not JSON Schema: {error.message}") from None
+        raise ValidationError(f"This is not JSON Schema that can be used. {error}") from None
+    if schema.notes:
+        raise ValidationError(" ".join(schema.notes))
 
 
 class Method(models.TextChoices):
