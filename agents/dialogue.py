@@ -6,7 +6,6 @@ Chat, specialists who join a call and trials all ask here. No rows are written; 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from agents.llm.base import Collected, ErrorCode, LlmError, ModelRequest, TextDe
 from agents.llm.registry import choose_model
 from agents.llm.trimming import trim
 from agents.tools import AfterTurn, Tool, ToolContext, ToolError, as_text, run_tool
+from base.jsontext import JSONTextError, decode
 
 logger = logging.getLogger("agents")
 
@@ -196,7 +196,7 @@ def _sum(spent: list[Usage | None]) -> Usage | None:
 def decode_arguments(call: ToolCall) -> dict[str, Any]:
     """Return what a model wrote as a tool's arguments; an empty object for what cannot be read."""
     try:
-        value = json.loads(call.arguments or "{}")
-    except json.JSONDecodeError:
+        value = decode(call.arguments or "{}")
+    except JSONTextError:
         return {}
     return value if isinstance(value, dict) else {}

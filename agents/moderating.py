@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from agents.briefs import Brief
 from agents.dialogue import decode_arguments
 from agents.llm import asking
 from agents.llm.base import ErrorCode, LlmError, ModelRequest, ToolOffer, Turn, Usage
 from agents.llm.registry import choose_model
+from agents.schemas import faults_of, read_schema
 from crm.folding import fold
 
 CHOOSE_DEADLINE_S = 6.0
@@ -48,7 +47,7 @@ async def decide(*, moderator: Brief, instructions: str, question: str, tool: To
     completion = await asking.complete(provider, request)
     for call in completion.tool_calls:
         values = decode_arguments(call)
-        if call.name == tool.name and Draft202012Validator(tool.parameters).is_valid(values):
+        if call.name == tool.name and not faults_of(read_schema(tool.parameters), values):
             return Verdict(values, completion.usage)
     raise LlmError(ErrorCode.BROKEN_ANSWER, retryable=True)
 

@@ -13,13 +13,17 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
 
-from jsonschema import Draft202012Validator
-
+from agents.schemas import SchemaError, faults_of, read_schema
+from base.jsontext import JSONTextError, decode
+from base.text import to_valid, to_valid_json
 from tenants.context import find_tenant, in_tenant
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Surface = Literal["call", "chat"]
+
+MAX_ARGUMENTS = 64 * 1024  # bytes
+MAX_ARGUMENTS_DEPTH = 24
 
 
 class ToolError(ValueError):
@@ -51,6 +55,14 @@ class ToolContext:
     caller_number: str
     own_number: str = ""  # the number that was called
     said: tuple[str, ...] = ()  # by whoever the agent talks to, newest last
+    # A number can be forged: only the carrier's own attestation (STIR/SHAKEN, level A) says that it was not.
+    caller_verified: bool = False
+    details_by_number: bool = False  # the line's switch: the number alone is proof enough here
+
+    @property
+    def knows_caller(self) -> bool:
+        """Tell whether details of the caller's own contact may be told without asking for another fact."""
+        return self.caller_verified or self.details_by_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,13 @@ class Tool:
     irreversible: bool = False
     time_limit_s: float = 8.0
     surfaces: tuple[Surface, ...] = ("call",)
+    # For people: `description` is written to a model. Without a title, people see the name.
+    title: str = ""
+    summary: str = ""
+
+    @property
+    def label(self) -> str:
+        return self.title or self.name
 
 
 _registry: dict[str, Tool] = {}
@@ -73,7 +92,7 @@ _sources: list[Source] = []
 
 def register(tool: Tool) -> Tool:
     """Raises ValueError when the name is taken by another tool, SchemaError when its schema is faulty."""
-    Draft202012Validator.check_schema(tool.parameters)
+    read_schema(tool.parameters)
     if tool.name in _registry and _registry[tool.name] != tool:
         raise ValueError(f"a tool named {tool.name!r} exists already")
     _registry[tool.name] = tool
@@ -109,18 +128,23 @@ def tools_named(names: Iterable[str], surface: Surface | None = None) -> dict[st
 def parse_arguments(tool: Tool, arguments: str) -> dict[str, Any]:
     """Decode and check what a language model wrote. Raises ToolError with every fault."""
     try:
-        values = json.loads(arguments or "{}")
-    except json.JSONDecodeError as error:
-        raise ToolError(f"The arguments are not JSON: {error.msg}.") from None
+        values = decode(arguments or "{}", max_depth=MAX_ARGUMENTS_DEPTH, max_bytes=MAX_ARGUMENTS)
+    except JSONTextError as error:
+        raise ToolError(f"The arguments cannot be read. {error}") from None
+    if not isinstance(values, dict):
+        raise ToolError("The arguments must be a JSON object.")
     check_arguments(tool.parameters, values)
-    return dict(values)
+    return values
 
 
 def check_arguments(parameters: dict[str, Any], values: Any) -> None:
-    """Raises ToolError with every fault."""
-    faults = [fault.message[:300] for fault in Draft202012Validator(parameters).iter_errors(values)]
+    """Check within bounds of time, as calls wait meanwhile. Raises ToolError with the faults."""
+    try:
+        faults = faults_of(read_schema(parameters), values)
+    except SchemaError as error:  # kept before schemas were looked at
+        raise ToolError(f"The description of this tool's arguments cannot be used: {error}") from None
     if faults:
-        raise ToolError("The arguments do not fit: " + "; ".join(faults[:10]))
+        raise ToolError("The arguments do not fit: " + "; ".join(faults))
 
 
 async def run_tool(tool: Tool, context: ToolContext, arguments: str) -> ToolOutcome:
@@ -143,4 +167,4 @@ async def run_in_tenant(context: ToolContext, work: Callable[P, R], /, *args: P.
 
 def as_text(content: object) -> str:
     """Return a tool's result as a model is told it."""
-    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    return to_valid(content) if isinstance(content, str) else json.dumps(to_valid_json(content), ensure_ascii=False)

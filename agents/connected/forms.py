@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 
 from agents.connected.models import HttpTool, McpServer, check_parameters
+from agents.connected.requests import REFUSED_HEADERS
+from base.jsontext import JSONTextError, decode
 
+MAX_JSON = 64 * 1024  # bytes
 HIDDEN = "••••••"  # what stands for a secret that is kept
 
 
@@ -31,9 +35,15 @@ class HeadersField(forms.CharField):
             name, text = name.strip(), text.strip()
             if not colon or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
                 raise forms.ValidationError(f"“{line.strip()[:60]}”: write a header's name, a colon, and its value.")
-            if not text.isprintable():
+            if name.lower() in REFUSED_HEADERS:
+                raise forms.ValidationError(f"{name} is set by the request itself. Leave it out.")
+            if name.lower() in {one.lower() for one in found}:
+                raise forms.ValidationError(f"{name} is there twice.")
+            if text == HIDDEN and name not in self.kept:
+                raise forms.ValidationError(f"Write the value of {name}: none is kept.")
+            if text != HIDDEN and not (text.isascii() and text.isprintable()):
                 raise forms.ValidationError(f"The value of {name} holds characters that no header can have.")
-            found[name] = self.kept.get(name, "") if text == HIDDEN else text
+            found[name] = self.kept[name] if text == HIDDEN else text
         return found
 
 
@@ -45,9 +55,9 @@ class ParametersField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         try:
-            return json.loads(value or "{}")
-        except json.JSONDecodeError as error:
-            raise forms.ValidationError(f"This is not JSON: {error.msg}, line {error.lineno}.") from None
+            return decode(value or "{}", max_bytes=MAX_JSON)
+        except JSONTextError as error:
+            raise forms.ValidationError(str(error)) from None
 
 
 EXAMPLE = {
@@ -58,7 +68,27 @@ EXAMPLE = {
 }
 
 
-class HttpToolForm(forms.ModelForm):  # type: ignore[type-arg]
+class AddressForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An address and its secret headers: kept values go to the host they were given for, and to no other."""
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        before, now = self.initial.get("url", ""), (cleaned or {}).get("url", "")
+        if self.instance.pk and now and origin(before) != origin(now) and HIDDEN in self.data.get("headers", ""):
+            self.add_error("headers", "The address leads to another host now: write the values again.")
+        return cleaned
+
+
+def origin(url: str) -> tuple[str, str]:
+    """Return where an address leads, without its path: what secrets are meant for."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", url
+    return parts.scheme.lower(), parts.netloc.lower().rpartition("@")[2]
+
+
+class HttpToolForm(AddressForm):
     url = forms.CharField(
         label="Address",
         max_length=1000,
@@ -92,7 +122,7 @@ class HttpToolForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["parameters"].widget.attrs |= {"rows": 10, "class": "code"}
 
 
-class McpServerForm(forms.ModelForm):  # type: ignore[type-arg]
+class McpServerForm(AddressForm):
     url = forms.CharField(label="Address", max_length=1000, help_text="Of its Streamable HTTP endpoint, often …/mcp.")
     headers = HeadersField(help_text="Such as Authorization: Bearer …, one a line. Kept encrypted and never shown again.")
 
@@ -118,4 +148,7 @@ def sample(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return arguments to begin a trial with: an empty value of each parameter's kind."""
     empty = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
     properties = parameters.get("properties") or {}
-    return {name: about.get("default", empty.get(about.get("type"), "")) for name, about in properties.items()}
+    return {
+        name: about.get("default", empty.get(str(about.get("type")), "")) if isinstance(about, dict) else ""
+        for name, about in properties.items()
+    }

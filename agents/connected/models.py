@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -7,8 +8,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.urls import reverse
 from django.utils import timezone
-from jsonschema import Draft202012Validator, SchemaError
 
+from agents.schemas import SchemaError, read_schema
 from thanos.encryption import EncryptedJSONField, EncryptedTextField
 
 NAME = RegexValidator(
@@ -16,13 +17,23 @@ NAME = RegexValidator(
 )
 
 
+PARAMETER = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # what every provider of models takes
+
+
 def check_parameters(value: Any) -> None:
+    """Raises ValidationError for a schema that cannot be used, or of which a part would not be checked."""
     if not isinstance(value, dict) or value.get("type") != "object":
         raise ValidationError('Write a JSON Schema of an object: {"type": "object", "properties": {…}}.')
     try:
-        Draft202012Validator.check_schema(value)
+        schema = read_schema(value)
     except SchemaError as error:
-        raise ValidationError(f"This is not JSON Schema: {error.message}") from None
+        raise ValidationError(f"This is not JSON Schema that can be used. {error}") from None
+    if schema.notes:
+        raise ValidationError(" ".join(schema.notes))
+    if wrong := [name for name in value.get("properties", {}) if not PARAMETER.fullmatch(name)]:
+        raise ValidationError(
+            f"“{wrong[0][:60]}” is no name for a parameter: use letters, digits, underscores and hyphens."
+        )
 
 
 class Method(models.TextChoices):
@@ -75,7 +86,9 @@ class McpServer(models.Model):
     name = models.CharField(max_length=40, unique=True, validators=[NAME])
     url = EncryptedTextField()
     headers = EncryptedJSONField(default=dict)
-    tools = models.JSONField(default=list, editable=False)  # [{"name": …, "description": …, "parameters": …}], as it says
+    # As `describing.describe` has them: {"name": the server's, "offered": the agents', "description", "parameters", …}
+    tools = models.JSONField(default=list, editable=False)
+    left_out = models.JSONField(default=list, editable=False)  # [{"name": …, "why": …}]
     allowed = models.JSONField(default=list)  # names
     time_limit_s = models.PositiveSmallIntegerField(
         "time limit, seconds", default=8, validators=[MinValueValidator(1), MaxValueValidator(20)]

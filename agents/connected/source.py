@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from agents.connected.describing import by_offered
 from agents.connected.models import HttpTool, McpServer
 from agents.connected.services.using import use_http_tool, use_mcp_tool
 from agents.tools import Surface, Tool, ToolContext, ToolOutcome, run_in_tenant
@@ -12,7 +13,6 @@ from tenants.context import current_schema
 
 SURFACES: tuple[Surface, ...] = ("call", "chat")
 GRACE_S = 1.0  # beyond a tool's own limit, for its answer to arrive here
-SEPARATOR = "__"
 
 
 def connected_tools(names: Iterable[str] | None) -> list[Tool]:
@@ -43,18 +43,21 @@ def _http(tool: HttpTool) -> Tool:
 
 
 def _mcp(server: McpServer) -> list[Tool]:
-    return [_mcp_tool(server, told) for told in server.tools if told["name"] in server.allowed]
+    told = by_offered(server.tools, server.name)
+    return [_mcp_tool(server, name, tool) for name, tool in told.items() if tool["name"] in server.allowed]
 
 
-def _mcp_tool(server: McpServer, told: dict[str, Any]) -> Tool:
+def _mcp_tool(server: McpServer, name: str, told: dict[str, Any]) -> Tool:
+    renamed = told.get("renamed") or {}
+
     async def run(context: ToolContext, arguments: dict[str, Any]) -> ToolOutcome:
-        content = await run_in_tenant(
-            context, use_mcp_tool, server=server, name=told["name"], conversation=context.call_id, arguments=arguments
-        )
+        theirs = {renamed.get(key, key): value for key, value in arguments.items()}
+        content = await run_in_tenant(context, use_mcp_tool, server=server, name=told["name"], arguments=theirs)
         return ToolOutcome(content)
 
     return Tool(
-        name=f"{server.name}{SEPARATOR}{told['name']}"[:64],
+        name=name,
+        title=told.get("title") or told["name"],
         description=told["description"] or told["name"],
         parameters=told["parameters"],
         run=run,

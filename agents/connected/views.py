@@ -126,10 +126,10 @@ def _try(request: MemberRequest, tool: HttpTool, form: TryForm) -> dict[str, Any
     arguments = form.cleaned_data["arguments"]
     try:
         check_arguments(tool.parameters, arguments)
+        outcome = connecting.try_http_tool(tool=tool, arguments=arguments)
     except ToolError as error:
         form.add_error("arguments", str(error))
         return None
-    outcome = connecting.try_http_tool(tool=tool, arguments=arguments)
     _record(request, tool, "tried")
     return {
         "outcome": outcome,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
 from agents.llm.base import ErrorCode, Finished, LlmError, ModelEvent, ModelRequest, TextDelta, ToolCall, Turn, Usage
 from agents.llm.closing import keep_client
 from agents.llm.openai import retry_after
+from base.jsontext import JSONTextError, decode
 
 _REASONS = {"end_turn": "stop", "stop_sequence": "stop", "tool_use": "tools", "max_tokens": "length", "refusal": "refusal"}
 
@@ -88,8 +88,8 @@ def _blocks(turn: Turn) -> list[dict[str, Any]]:
 
 def _object(arguments: str) -> dict[str, Any]:
     try:
-        value = json.loads(arguments or "{}")
-    except json.JSONDecodeError:
+        value = decode(arguments or "{}")
+    except JSONTextError:
         return {}
     return value if isinstance(value, dict) else {}
 

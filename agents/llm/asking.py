@@ -7,13 +7,26 @@ import random
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
-from agents.llm.base import Collected, Completion, ErrorCode, Finished, LanguageModel, LlmError, ModelEvent, ModelRequest
+from agents.llm.base import (
+    Collected,
+    Completion,
+    ErrorCode,
+    Finished,
+    LanguageModel,
+    LlmError,
+    ModelEvent,
+    ModelRequest,
+    TextDelta,
+    ToolCall,
+)
 from agents.llm.breaker import Breaker
 from agents.llm.closing import close_clients
 from agents.llm.metering import meter, written_at_the_end
 from agents.llm.registry import breaker_of, make_model
+from base.text import to_valid
 from thanos.redis import close_async_client
 
 TRIES = 3
@@ -43,7 +56,7 @@ async def stream(
             raise LlmError(ErrorCode.RESTING, retryable=True)
         has_begun = False
         try:
-            async with aclosing(_until(ends_at, model.stream(request))) as events:
+            async with aclosing(valid(_until(ends_at, model.stream(request)))) as events:
                 async for event in events:
                     has_begun = True
                     if isinstance(event, Finished):
@@ -95,6 +108,35 @@ async def _until(ends_at: float, events: AsyncGenerator[ModelEvent, None]) -> As
             except TimeoutError:
                 raise LlmError(ErrorCode.TOO_SLOW, retryable=True) from None
             yield event
+
+
+async def valid(events: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[ModelEvent, None]:
+    """Pass a model's events on with all text valid and each tool call under an id of its own.
+
+    The halves of a surrogate pair may come in two pieces: the first waits for the second.
+    """
+    held = ""
+    ids: set[str] = set()
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, TextDelta):
+                text, held = held + event.text, ""
+                if text and "\ud800" <= text[-1] <= "\udbff":
+                    text, held = text[:-1], text[-1]
+                if text := to_valid(text):
+                    yield TextDelta(text)
+                continue
+            if held:
+                yield TextDelta(to_valid(held))
+                held = ""
+            if isinstance(event, ToolCall):
+                call = ToolCall(to_valid(event.id), to_valid(event.name), to_valid(event.arguments))
+                if not call.id or call.id in ids:
+                    call = replace(call, id=f"call_{uuid.uuid4().hex[:24]}")
+                ids.add(call.id)
+                yield call
+            else:
+                yield event
 
 
 def _pause_s(error: LlmError, attempt: int) -> float | None:

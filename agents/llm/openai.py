@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -79,27 +80,38 @@ def _message(turn: Turn) -> dict[str, Any]:
 
 
 async def _events(chunks: Any) -> AsyncGenerator[ModelEvent, None]:
-    calls: dict[int, dict[str, str]] = {}  # by index: id and name come first, arguments in pieces
+    calls: list[dict[str, str]] = []
+    at: dict[int | None, dict[str, str]] = {}  # by index: id and name come first, arguments in pieces
     reason, usage = "", None
     async for chunk in chunks:
         if chunk.usage is not None:
             usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
         for choice in chunk.choices[:1]:  # the chunk with the usage has none
             for piece in choice.delta.tool_calls or []:
-                call = calls.setdefault(piece.index, {"id": "", "name": "", "arguments": ""})
+                call = at.get(piece.index)
+                if call is None or (piece.id and call["id"] and piece.id != call["id"]):  # some number all calls alike
+                    call = at[piece.index] = {"id": "", "name": "", "arguments": ""}
+                    calls.append(call)
                 call["id"] = piece.id or call["id"]
                 if piece.function is not None:
                     call["name"] = piece.function.name or call["name"]
-                    call["arguments"] += piece.function.arguments or ""
+                    call["arguments"] += _as_json(piece.function.arguments)
             if text := choice.delta.content or getattr(choice.delta, "refusal", None):
                 yield TextDelta(text)
             reason = choice.finish_reason or reason
     if not reason:
         raise LlmError(ErrorCode.BROKEN_ANSWER, retryable=True)
-    for index, call in sorted(calls.items()):
-        yield ToolCall(call["id"] or f"call_{index}", call["name"], call["arguments"])
+    for call in calls:
+        yield ToolCall(call["id"], call["name"], call["arguments"])
     # Some servers say "stop" although they called tools.
     yield Finished("tools" if calls else _REASONS.get(reason, "other"), usage)  # type: ignore[arg-type]
+
+
+def _as_json(arguments: Any) -> str:
+    """Return a piece of arguments as text; some servers send the object itself."""
+    if isinstance(arguments, str):
+        return arguments
+    return "" if arguments is None else json.dumps(arguments)
 
 
 def translated(error: Exception) -> LlmError:

@@ -14,14 +14,18 @@ expect:
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
+
+from agents.patterns import PatternError, compile_pattern
+from agents.schemas import faults_of, read_schema
+from base.text import to_valid
 
 MAX_LENGTH = 50_000
+MAX_DEPTH = 20
 MAX_TURNS = 30
 
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 2000}
@@ -119,22 +123,14 @@ class Checked:
 
 def parse(text: str) -> Scenario:
     """Raises ScenarioError."""
-    if len(text) > MAX_LENGTH:
-        raise ScenarioError("The scenario is too long.")
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise ScenarioError(f"This is not YAML{f', line {mark.line + 1}' if mark else ''}.") from None
-    faults = sorted(Draft202012Validator(SCHEMA).iter_errors(data), key=lambda fault: list(map(str, fault.path)))
-    if faults:
-        where = ".".join(map(str, faults[0].path))
-        raise ScenarioError(f"{where + ': ' if where else ''}{faults[0].message[:200]}")
+    data = _load(text)
+    if faults := faults_of(read_schema(SCHEMA), data):
+        raise ScenarioError(faults[0])
     for check in data["expect"]:
         try:
-            re.compile(check.get("matches", ""))
-        except re.error as error:
-            raise ScenarioError(f"matches: {check['matches']!r} is no regular expression: {error}.") from None
+            compile_pattern(check.get("matches", ""), ignore_case=True)
+        except PatternError as error:
+            raise ScenarioError(f"matches: {error}") from None
     caller = data["caller"]
     return Scenario(
         name=data["name"],
@@ -150,6 +146,55 @@ def parse(text: str) -> Scenario:
         checks=tuple(data["expect"]),
         repeat=data.get("repeat", 1),
     )
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads what a scenario is made of, and nothing that can be more than what was written: no aliases, no deep nests."""
+
+    nested = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "write it out instead of *referring* to it", event.start_mark)
+        self.nested += 1
+        if self.nested > MAX_DEPTH:
+            raise yaml.composer.ComposerError(None, None, "it is nested too deeply", event.start_mark)
+        node = super().compose_node(parent, index)
+        self.nested -= 1
+        return node
+
+
+def _load(text: str) -> Any:
+    """Return what the text says, as JSON has it. Raises ScenarioError, with a line but without what was written there."""
+    if len(text) > MAX_LENGTH:
+        raise ScenarioError(f"The scenario is longer than {MAX_LENGTH} characters.")
+    try:
+        return as_json(yaml.load(to_valid(text), Loader=_Loader))  # noqa: S506 (a SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        why = f": {error.problem}" if isinstance(error, yaml.composer.ComposerError) else ""
+        raise ScenarioError(f"This is not YAML{where}{why[:100]}.") from None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):  # such as a date that is none, or a list as a name
+        raise ScenarioError("This is not YAML that can be read.") from None
+
+
+def as_json(value: Any) -> Any:
+    """Return what YAML reads as JSON has it: names are texts, and so are days and times. Raises TypeError."""
+    match value:
+        case dict():
+            return {to_valid(str(name)): as_json(one) for name, one in value.items()}
+        case list():
+            return [as_json(one) for one in value]
+        case str():
+            return to_valid(value)
+        case date() | datetime():
+            return value.isoformat()
+        case None | bool():
+            return value
+        case int() | float() if abs(value) < 2**63:  # neither NaN nor what no JSON holds
+            return value
+    raise TypeError("scenarios have no such values")
 
 
 def check(scenario: Scenario, run: Run) -> list[Checked]:
@@ -172,12 +217,13 @@ def _faults(one: dict[str, Any], run: Run) -> list[str]:
         faults.append(f"nobody said it; the last answer was “{(run.answers or ['nothing'])[-1][:120]}”")
     if "says_not" in one and one["says_not"].casefold() in everything.casefold():
         faults.append("it was said")
-    if "matches" in one and not re.search(one["matches"], everything, re.IGNORECASE):
+    if "matches" in one and not _find(one["matches"], everything):
         faults.append("no answer fits")
     if "tool" in one and not any(
         use.name == one["tool"] and _holds(use.arguments, one.get("with", {})) for use in run.used
     ):
-        faults.append(f"used were {', '.join(f'{use.name} {use.arguments}' for use in run.used) or 'no tools'}")
+        used = ", ".join(f"{use.name} {use.arguments}" for use in run.used)
+        faults.append(f"used were {used[:500] or 'no tools'}")
     if "no_tool" in one and any(use.name == one["no_tool"] for use in run.used):
         faults.append("it was used")
     if "ends" in one and run.ended != one["ends"]:
@@ -187,6 +233,10 @@ def _faults(one: dict[str, Any], run: Run) -> list[str]:
     if "seconds_at_most" in one and run.seconds > one["seconds_at_most"]:
         faults.append(f"it took {run.seconds:.1f}")
     return faults
+
+
+def _find(pattern: str, text: str) -> bool:
+    return compile_pattern(pattern, ignore_case=True).search(text) is not None
 
 
 def _holds(given: dict[str, Any], wanted: dict[str, Any]) -> bool:

@@ -96,8 +96,12 @@ def send(
     timeout_s: float = TOTAL_TIMEOUT_S,
     excerpt_length: int = EXCERPT_LENGTH,
     max_bytes: int = MAX_RESPONSE_BYTES,
+    is_enough: Callable[[bytearray], bool] | None = None,
 ) -> Outcome:
-    """Make one request and return what came of it. Nothing is followed: a redirect is an answer like any other."""
+    """Make one request and return what came of it. Nothing is followed: a redirect is an answer like any other.
+
+    With `is_enough` the answer is read until that says so of what has come: for streams that stay open.
+    """
     started = time.monotonic()
 
     def outcome(problem: Problem, **more: Any) -> Outcome:
@@ -111,7 +115,7 @@ def send(
         return outcome(
             _problem_of(response.status),
             status_code=response.status,
-            excerpt=_excerpt(response, max_bytes)[:excerpt_length],
+            excerpt=_excerpt(response, max_bytes, is_enough)[:excerpt_length],
             retry_after_s=_retry_after(response),
             content_type=(response.getheader("Content-Type") or "")[:100],
             content_length=_length(response),
@@ -185,13 +189,23 @@ def _problem_with(error: Exception) -> Problem:
     return Problem.CONNECTION if isinstance(error, OSError) else Problem.PROTOCOL
 
 
-def _excerpt(response: http.client.HTTPResponse, max_bytes: int) -> str:
+def _excerpt(
+    response: http.client.HTTPResponse, max_bytes: int, is_enough: Callable[[bytearray], bool] | None = None
+) -> str:
     """The beginning of the answer. The status is what counts: a body that breaks off does not make a failure."""
+    data = bytearray()
     try:
-        text = response.read(max_bytes).decode("utf-8", "replace")
+        if is_enough is None:
+            data += response.read(max_bytes)
+        else:
+            while len(data) < max_bytes and (block := response.read1(max_bytes - len(data))):
+                data += block
+                if is_enough(data):
+                    break
     except (OSError, http.client.HTTPException, ValueError):
-        return ""
-    return text.replace("\0", "\ufffd")
+        if is_enough is None:
+            return ""
+    return data.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 def _length(response: http.client.HTTPResponse) -> int | None:

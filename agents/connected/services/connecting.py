@@ -9,8 +9,9 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from agents.connected.describing import MAX_TOOLS, SEPARATOR, describe
 from agents.connected.mcp import McpClient, McpError
-from agents.connected.models import HttpTool, McpServer, check_parameters
+from agents.connected.models import HttpTool, McpServer
 from agents.connected.requests import names_in
 from agents.connected.services.using import send_request
 from agents.tools import registered_names
@@ -20,7 +21,6 @@ from crm.hooks.sending import Outcome, check_url
 Row = TypeVar("Row", HttpTool, McpServer)
 
 LIST_TIME_LIMIT_S = 15.0
-MAX_TOOLS = 50  # of one server
 MAX_CONNECTED = 50  # of each kind, in one organisation
 
 
@@ -35,7 +35,8 @@ class ConnectError(ValueError):
 def save_http_tool(*, tool: HttpTool | None, values: dict[str, Any]) -> HttpTool:
     """Raises ConnectError."""
     tool = tool or HttpTool()
-    _check_name(values["name"])
+    if values["name"] != tool.name:
+        _check_name(values["name"])
     _check_address(values["url"])
     known = set(values["parameters"].get("properties", {}))
     if missing := [name for name in names_in(values["url"]) if name not in known]:
@@ -48,6 +49,8 @@ def save_http_tool(*, tool: HttpTool | None, values: dict[str, Any]) -> HttpTool
 def save_mcp_server(*, server: McpServer | None, values: dict[str, Any]) -> McpServer:
     """Keep a server and ask it for its tools. Raises ConnectError; a server that does not answer is kept all the same."""
     server = server or McpServer()
+    if values["name"] != server.name:
+        _check_name(values["name"])
     _check_address(values["url"])
     for name, value in values.items():
         setattr(server, name, value)
@@ -60,16 +63,17 @@ def list_tools(*, server: McpServer) -> None:
     """Ask a server for its tools again. New ones wait until somebody allows them."""
     client = McpClient(url=server.url, headers=server.headers, time_limit_s=LIST_TIME_LIMIT_S)
     try:
-        listed = [_described(tool) for tool in client.list_tools()[:MAX_TOOLS]]
+        listed = client.list_tools(most=MAX_TOOLS)
     except McpError as error:
-        McpServer.objects.filter(pk=server.pk).update(problem=str(error)[:200])
-        server.problem = str(error)
+        server.problem = str(error)[:200]
+        McpServer.objects.filter(pk=server.pk).update(problem=server.problem)
         return
-    tools = [tool for tool in listed if tool is not None]
-    names = {tool["name"] for tool in tools}
-    server.tools, server.problem, server.listed_at = tools, "", timezone.now()
+    described = describe(server.name, listed.tools, has_more=listed.has_more)
+    names = {tool["name"] for tool in described.tools}
+    server.tools, server.left_out = described.tools, described.left_out
+    server.problem, server.listed_at = "", timezone.now()
     server.allowed = [name for name in server.allowed if name in names]
-    server.save(update_fields=["tools", "problem", "listed_at", "allowed"])
+    server.save(update_fields=["tools", "left_out", "problem", "listed_at", "allowed"])
 
 
 def allow_tools(*, server: McpServer, names: list[str]) -> None:
@@ -83,20 +87,9 @@ def try_http_tool(*, tool: HttpTool, arguments: Mapping[str, Any]) -> Outcome:
     return send_request(tool, arguments, idempotency_key=f"try:{timezone.now().timestamp()}")
 
 
-def _described(tool: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a server's tool as we keep it; None for one without a usable name or schema."""
-    name = tool.get("name")
-    parameters = tool.get("inputSchema") or {"type": "object", "properties": {}}
-    try:
-        check_parameters(parameters)
-    except Exception:
-        return None
-    if not isinstance(name, str) or not name or len(name) > 60 or not name.replace("-", "_").isidentifier():
-        return None
-    return {"name": name, "description": str(tool.get("description") or "")[:2000], "parameters": parameters}
-
-
 def _check_name(name: str) -> None:
+    if SEPARATOR in name:
+        raise ConnectError("Two underscores in a row stand between a server and its tool. Use one.", field="name")
     if name in registered_names():
         raise ConnectError(f"There is a tool named {name} already. Choose another name.", field="name")
 

@@ -12,10 +12,12 @@ from django.conf import settings
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from agents.connected.mcp import McpClient, McpError
+from agents.connected.mcp import Agreed, McpClient, McpError
 from agents.connected.models import HttpTool, McpServer, ToolRun
-from agents.connected.requests import build_request
+from agents.connected.requests import ArgumentError, build_request
 from agents.tools import ToolError
+from base.jsontext import JSONTextError, decode
+from base.text import to_valid
 from crm.hooks.addresses import read_networks
 from crm.hooks.sending import Outcome, send
 from tenants.context import current_schema
@@ -34,22 +36,26 @@ def use_http_tool(*, tool: HttpTool, conversation: str, arguments: Mapping[str, 
     return _once(conversation, key, lambda: _request(tool, arguments, f"{conversation}:{key}"))
 
 
-def use_mcp_tool(*, server: McpServer, name: str, conversation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def use_mcp_tool(*, server: McpServer, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Raises ToolError."""
-    client = McpClient(url=server.url, headers=server.headers, time_limit_s=server.time_limit_s, session=_session(server))
+    client = McpClient(url=server.url, headers=server.headers, time_limit_s=server.time_limit_s, agreed=_agreed(server))
     try:
         text, failed = client.call_tool(name, arguments)
     except McpError as error:
+        _keep(server, None)  # whatever is wrong with it: the next one begins anew
         raise ToolError(f"The system behind this tool did not answer: {error}") from None
-    _keep_session(server, client.session)
+    _keep(server, client.agreed)
     if failed:
         raise ToolError(trim(text, 500) or "The tool says that it failed.")
     return {"ok": True, "result": trim(text, 4000)}
 
 
 def send_request(tool: HttpTool, arguments: Mapping[str, Any], *, idempotency_key: str) -> Outcome:
-    """Make the request and return what came of it, whatever that is."""
-    request = build_request(method=tool.method, url=tool.url, headers=tool.headers, arguments=arguments)
+    """Make the request and return what came of it, whatever that is. Raises ToolError for arguments that make none."""
+    try:
+        request = build_request(method=tool.method, url=tool.url, headers=tool.headers, arguments=arguments)
+    except ArgumentError as error:
+        raise ToolError(f"The arguments do not fit: {error}") from None
     headers = request.headers if tool.method == "GET" else {**request.headers, "Idempotency-Key": idempotency_key}
     outcome = send(
         url=request.url,
@@ -73,9 +79,9 @@ def describe(outcome: Outcome) -> str:
 def trim(text: str, limit: int) -> str:
     """Return an answer as a model gets it: without needless blanks, and not longer than wanted."""
     try:
-        text = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
-    except ValueError:
-        text = _BLANK.sub(" ", text).strip()
+        text = json.dumps(decode(text), ensure_ascii=False, separators=(",", ":"))
+    except JSONTextError:
+        text = _BLANK.sub(" ", to_valid(text)).strip()
     return text if len(text) <= limit else text[: limit - len(CUT)] + CUT
 
 
@@ -111,21 +117,26 @@ def _once(conversation: str, key: str, work: Callable[[], dict[str, Any]]) -> di
     return result
 
 
-def _session_key(server: McpServer) -> str:
-    return f"mcp:{current_schema()}:{server.pk}"
+def _key(server: McpServer) -> str:
+    """A session belongs to an address and its headers: neither goes to another."""
+    where = hashlib.sha256(json.dumps([server.url, server.headers], sort_keys=True).encode()).hexdigest()[:16]
+    return f"mcp:{current_schema()}:{server.pk}:{where}"
 
 
-def _session(server: McpServer) -> str:
+def _agreed(server: McpServer) -> Agreed | None:
     try:
-        found = sync_client().get(_session_key(server))
-    except RedisError:
-        return ""
-    return found.decode() if isinstance(found, bytes) else ""
+        found = sync_client().get(_key(server))
+        session, version = decode(found) if isinstance(found, bytes) else ("", "")
+    except (RedisError, ValueError, TypeError):
+        return None
+    return Agreed(str(session), str(version)) if version else None
 
 
-def _keep_session(server: McpServer, session: str) -> None:
+def _keep(server: McpServer, agreed: Agreed | None) -> None:
     try:
-        if session:
-            sync_client().set(_session_key(server), session, ex=SESSION_S)
+        if agreed is None:
+            sync_client().delete(_key(server))
+        else:
+            sync_client().set(_key(server), json.dumps([agreed.session, agreed.version]), ex=SESSION_S)
     except RedisError:
         return

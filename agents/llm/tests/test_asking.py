@@ -9,7 +9,7 @@ import pytest
 
 from agents.llm import registry
 from agents.llm.asking import TRIES, complete, stream
-from agents.llm.base import ErrorCode, Finished, LlmError, TextDelta
+from agents.llm.base import ErrorCode, Finished, LlmError, TextDelta, ToolCall
 from agents.llm.breaker import Breaker, Rules, State
 from agents.llm.closing import close_clients
 from agents.llm.tests.conftest import ask
@@ -43,6 +43,14 @@ class Clock:
 
     def __call__(self):
         return self.now
+
+
+class NoBreaker:
+    async def admits(self):
+        return True
+
+    async def succeeded(self):
+        pass
 
 
 DONE = Finished("stop", None)
@@ -221,3 +229,19 @@ async def test_nothing_configured_says_so(settings):
 
     assert caught.value.code is ErrorCode.NOT_CONFIGURED
     assert registry.configured_providers() == []
+
+
+def test_text_is_made_valid_where_it_comes_in_and_a_pair_in_two_pieces_is_one_character():
+    pieces = ["a\u000b\ud83d", "\ude00 b\ud83d", " c", "\ud83d"]
+    model = Scripted([*map(TextDelta, pieces), ToolCall("1", "to\0ol", '{"a": "\ud83d\0"}'), DONE])
+    completion = asyncio.run(complete("x", ask(), model=model, breaker=NoBreaker()))
+    assert completion.text == "a \U0001f600 b\ufffd c\ufffd"
+    assert completion.tool_calls == (ToolCall("1", "tool", '{"a": "\ufffd"}'),)
+
+
+def test_calls_without_an_id_or_with_another_ones_get_their_own():
+    given = [ToolCall(number, "tool", "{}") for number in ("", "", "call_0", "call_0")]
+    model = Scripted([*given, Finished("tools", None)])
+    calls = asyncio.run(complete("x", ask(), model=model, breaker=NoBreaker())).tool_calls
+    ids = [call.id for call in calls]
+    assert (len(set(ids)), all(ids), ids[2]) == (4, True, "call_0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.models import Agent
 from agents.services import owned, versions
@@ -65,15 +68,15 @@ def test_ours_pass(path: Path, in_alice, models):
     ("text", "why"),
     [
         ("name: [", "not YAML, line"),
-        ("name: N", "required"),
+        ("name: N", "caller, expect is missing"),
         (SIMPLE + "mood: good", "mood"),
-        (SIMPLE.replace("prompt: You help.", "prompt: x\nagent: y"), "valid under"),
+        (SIMPLE.replace("prompt: You help.", "prompt: x\nagent: y"), "exactly one of agent, prompt"),
         (SIMPLE.replace("says: hello", "says: hello, maybe: 1"), "expect.0"),
-        (SIMPLE.replace("{says: hello}", "{matches: '('}"), "no regular expression"),
-        (SIMPLE.replace("{says: hello}", "{with: {a: 1}}"), "dependency"),
+        (SIMPLE.replace("{says: hello}", "{matches: '('}"), "matches: The pattern “\\(” cannot be used"),
+        (SIMPLE.replace("{says: hello}", "{with: {a: 1}}"), "tool is missing"),
         (SIMPLE.replace("says: [Hello]", "says: []"), "caller"),
-        ("x" * 50_001, "too long"),
-        ("- a\n- b", "not of type"),
+        ("x" * 50_001, "longer than 50000"),
+        ("- a\n- b", "of type object"),
     ],
 )
 def test_a_faulty_scenario_says_what_is_wrong(text, why):
@@ -277,3 +280,57 @@ def test_the_command_tells_and_fails_with_what_failed(in_alice, models, tmp_path
         call_command("simulate", str(good), "--tenant", "nobody.test")
     with pytest.raises(CommandError, match="no version 9"):
         call_command("simulate", str(good), "--tenant", "alice.test", "--agent-version", "9")
+
+
+# --- YAML of strangers -----------------------------------------------------------------------------------------------
+
+
+def billion(levels: int) -> str:
+    lists = [f"  b{n}: &b{n} [{', '.join([f'*b{n - 1}' if n else 'lol'] * 9)}]" for n in range(levels)]
+    return "results:\n" + "\n".join(lists) + f"\ncaller: {{says: [*b{levels - 1}]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (billion(8), "write it out"),
+        ("a: &a [*a]", "write it out"),
+        ("[" * 30, "nested too deeply"),
+        ("a: !!python/object/apply:os.system [ls]", "not YAML"),
+        ("a: 2026-99-99", "not YAML"),
+        ("a: !!binary aGk=", "not YAML"),
+        ("a: !!set {b, c}", "not YAML"),
+        ("? [a]\n: b", "not YAML"),
+        (f"a: {'9' * 5000}", "not YAML"),
+        ("a: .nan", "not YAML"),
+        (f"a: {'secret ' * 5000}", "a is not known"),
+    ],
+)
+def test_no_scenario_is_more_than_what_was_written(text, why):
+    began = time.perf_counter()
+    with pytest.raises(ScenarioError, match=why) as refused:
+        parse(text)
+    assert time.perf_counter() - began < 1
+    assert len(str(refused.value)) <= 300
+    assert "secret secret" not in str(refused.value)
+
+
+def test_a_scenario_may_hold_days_numbers_and_half_characters():
+    plan = parse(SIMPLE + 'results: {t: {day: 2026-11-20, 5: [1.5, null], said: "\\ud83d\\u0007"}}\n')
+    assert plan.results == {"t": {"day": "2026-11-20", "5": [1.5, None], "said": "\ufffd"}}
+
+
+@given(st.text("abx:-[]{}&*!<>|?#'\"% \n\t0.2\\", max_size=60) | st.text(max_size=60))
+def test_any_text_is_a_scenario_or_a_scenario_error(text):
+    for one in (text, SIMPLE + text, f"name: {text}"):
+        try:
+            parse(one)
+        except ScenarioError as error:
+            assert len(str(error)) <= 300
+
+
+def test_what_is_looked_for_in_answers_takes_linear_time():
+    plan = parse(SIMPLE.replace("{says: hello}", "{matches: '^(a+)+$'}"))
+    began = time.perf_counter()
+    (checked,) = check(plan, Run(answers=["a" * 5000 + "!"]))
+    assert (checked.passed, time.perf_counter() - began < 1) == (False, True)
