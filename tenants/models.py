@@ -196,6 +196,9 @@ class AuditEvent(models.Model):
         ordering = ["-at", "-pk"]
         indexes = [models.Index(fields=["tenant", "-at"], name="audit_tenant_at")]
 
+    def __str__(self) -> str:
+        return f"{self.get_action_display()} at {self.at:%Y-%m-%d %H:%M}"
+
     @property
     def is_by_nobody(self) -> bool:
         """Was it done by a command or by the product itself, rather than by a person who is not known?"""
@@ -205,9 +208,6 @@ class AuditEvent(models.Model):
     def shown_target(self) -> str:
         """What it was done to, without identifiers that only programs can read."""
         return _UUID.sub(lambda found: f"{found.group()[:8]}…", self.target)
-
-    def __str__(self) -> str:
-        return f"{self.get_action_display()} at {self.at:%Y-%m-%d %H:%M}"
 
 
 class ApiToken(models.Model):

@@ -1,8 +1,8 @@
 """One file that holds an installation, and an installation out of such a file.
 
 The file is a tar archive: `manifest.json`, `database.dump` (PostgreSQL's own format, of one moment, whatever goes on
-meanwhile), `files/…`, and with `--with-keys` `secrets.env`. Nearly everything personal in it is encrypted: without the keys of
-`secrets.env` (or `FIELD_ENCRYPTION_KEYS` of the environment) it cannot be read by anybody, its owner included.
+meanwhile), `files/…`, and with `--with-keys` `secrets.env`. Nearly everything personal in it is encrypted: without the keys
+of `secrets.env` (or `FIELD_ENCRYPTION_KEYS` of the environment) it cannot be read by anybody, its owner included.
 
 Restoring fills a new database and then puts it in the other's place, so that whatever fails leaves all as it was.
 """
@@ -260,7 +260,8 @@ def _name() -> str:
 
 
 def _files_dir() -> Path:
-    return Path(settings.STORAGES["default"]["OPTIONS"]["location"])
+    options: Any = settings.STORAGES["default"]["OPTIONS"]
+    return Path(options["location"])
 
 
 def _address(dbname: str) -> dict[str, str]:

@@ -38,7 +38,7 @@ class QoS(transport.QoS):  # type: ignore[misc]
 def survive_loss() -> None:
     """Have every channel made from now on close in peace, and nobody wait for a connection without end."""
     transport.Channel.QoS = QoS
-    ProducerPool._acquire_connection = _acquire_connection
+    setattr(ProducerPool, "_acquire_connection", _acquire_connection)  # noqa: B010
 
 
 def _acquire_connection(pool: Any) -> Any:

@@ -46,7 +46,7 @@ def workers() -> dict[str, list[str]]:
 class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     """Of a worker's consumer: it begins with the connection to the broker and pauses without one."""
 
-    requires = {"celery.worker.consumer.tasks:Tasks"}
+    requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)

@@ -10,7 +10,7 @@ import pytest
 from django.core.exceptions import BadRequest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenants.authentication import tokens_for
@@ -53,7 +53,7 @@ def somebody(visit, owner, settings):
     return client
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(pairs=st.lists(st.tuples(NAMES, TEXT), min_size=1, max_size=3))
 def test_no_page_or_list_fails_over_its_query(somebody, pairs):
     query = "&".join(f"{name}={encoded(value)}" for name, value in pairs)
@@ -130,7 +130,7 @@ def test_no_address_of_the_api_fails_over_json(somebody, body):
             assert response.status_code in (400, 401), (path, response.status_code)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     value=st.dictionaries(st.sampled_from(["email", "password", "refresh", "code", "name", "first_name"]) | TEXT, VALUES)
 )
