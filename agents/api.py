@@ -11,7 +11,6 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -31,6 +30,7 @@ from agents.knowledge.services.documents import DocumentError
 from agents.models import Agent, AgentVersion
 from tenants.enums import Scope
 from tenants.models import Tenant, User
+from tenants.parsers import JSONParser, MultiPartParser
 from tenants.permissions import IsManager, membership_of
 from tenants.strictness import StrictTypesMixin
 

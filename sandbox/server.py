@@ -75,6 +75,7 @@ class Sandbox:
         app.add_routes(
             [
                 web.get("/v1/agent/converse", self.agent.handle),
+                web.get("/v1/projects", self.agent.projects),
                 web.get("/v1/projects/{project}/usage/breakdown", self.agent.usage),
                 web.get("/sandbox", self.alive),
                 web.post("/sandbox/calls", self.place_call),

@@ -59,3 +59,16 @@ def owner_required(view: Callable[..., HttpResponseBase]) -> View:
         return view(request, *args, **kwargs)
 
     return checked
+
+
+def insider_required(view: Callable[..., HttpResponseBase]) -> View:
+    """Members on their organisation's domain, staff on the public one; whoever is not signed in is asked to."""
+
+    @wraps(view)
+    @login_required
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if getattr(request, "membership", None) is None and not getattr(request.user, "is_staff", False):
+            raise Http404("neither a member nor staff")
+        return view(request, *args, **kwargs)
+
+    return checked

@@ -1,15 +1,19 @@
-"""`Authorization: Bearer tht_…`: the API for programs. Anything else under Bearer is left to the JWTs."""
+"""`Authorization: Bearer …` of the API: `tht_…` is a program's token, anything else a person's JWT."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.utils.crypto import constant_time_compare
+from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.tokens import RefreshToken, Token
 
-from tenants.models import ApiToken, User
+from tenants.models import ApiToken, Membership, Tenant, User
 from tenants.permissions import remember_membership
 from tenants.services.tokens import MARK, find_token, note_use
 
@@ -34,6 +38,45 @@ class ApiTokenAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
+
+
+PROOF = "proof"  # the claim that ends a JWT with the password, the role or the membership it was made under
+
+
+def tokens_for(membership: Membership) -> RefreshToken:
+    """Return a refresh token, with its `access_token`, for a person in one organisation."""
+    refresh = RefreshToken.for_user(membership.user)
+    refresh[PROOF] = membership.sign_in_proof
+    return refresh
+
+
+def membership_behind(token: Token, *, tenant: Tenant | None, user_id: object) -> Membership | None:
+    """Return what the bearer of a JWT is in this organisation, None for a stranger.
+
+    Raises AuthenticationFailed when the token has ended, or was made for another organisation.
+    """
+    memberships = Membership.objects.select_related("user")
+    membership = memberships.filter(tenant=tenant, user_id=user_id).first() if tenant is not None else None
+    if membership is not None and not constant_time_compare(str(token.get(PROOF, "")), membership.sign_in_proof):
+        raise AuthenticationFailed("This token has ended. Sign in again.", code="token_ended")
+    return membership
+
+
+class SignInAuthentication(JWTAuthentication):  # type: ignore[misc]
+    """JWTs that end with the password, with the role, and when somebody signs out everywhere."""
+
+    def authenticate(self, request: Request) -> tuple[User, Token] | None:
+        found: tuple[User, Token] | None = super().authenticate(request)
+        if found is not None:
+            user, token = found
+            membership = membership_behind(token, tenant=getattr(request, "tenant", None), user_id=user.pk)
+            if membership is not None:
+                remember_membership(request, membership)
+        return found
+
+
+class SignInScheme(SimpleJWTScheme):  # type: ignore[misc, no-untyped-call]
+    target_class = SignInAuthentication
 
 
 class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[misc, no-untyped-call]

@@ -11,6 +11,7 @@ class AuditAction(TextChoices):
     SIGNED_IN = "signed-in", "Signed in"
     SIGN_IN_FAILED = "sign-in-failed", "Failed to sign in"
     SIGNED_OUT = "signed-out", "Signed out"
+    SIGN_INS_ENDED = "sign-ins-ended", "Signed out everywhere"
     ROLE_CHANGED = "role-changed", "Role changed"
     MEMBER_REMOVED = "member-removed", "Member removed"
     INVITED = "invited", "Invited"

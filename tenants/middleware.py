@@ -8,6 +8,8 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django_tenants.utils import get_public_schema_name
 
+from tenants.addresses import link_builder
+from tenants.backend.base import as_a_page
 from tenants.context import entered, in_public
 from tenants.models import Domain, Membership
 
@@ -16,7 +18,12 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 # Found by the number, token or record they name, on any host; probes come without a known host at all.
 HOSTLESS = ("/api/webhooks/", "/mail/", "/health", "/metrics")
 # Pages a signed-in stranger may still see on a tenant's domain.
-OPEN_TO_STRANGERS = ("/accounts/", "/join/", "/api/v1/token", "/api/schema", "/api/docs")
+OPEN_TO_STRANGERS = ("/accounts/", "/join/", "/api/v1/token")
+
+
+def host_name(host: str) -> str:
+    """Return the name in a Host header as domains are stored: no port, no brackets, no dot of the root at its end."""
+    return host.rsplit(":", 1)[0].strip("[]").rstrip(".").casefold()
 
 
 class TenantMiddleware:
@@ -26,15 +33,21 @@ class TenantMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.build_absolute_uri = link_builder(request)  # type: ignore[method-assign]
         if request.path.startswith(HOSTLESS):
             request.urlconf = settings.PUBLIC_SCHEMA_URLCONF  # type: ignore[attr-defined]
             return self.get_response(request)
+        with as_a_page():
+            return self._enter(request)
+
+    def _enter(self, request: HttpRequest) -> HttpResponseBase:
         with in_public():
-            host = request.get_host().rsplit(":", 1)[0].strip("[]").casefold()
-            domain = Domain.objects.select_related("tenant").filter(domain=host).first()
+            domain = Domain.objects.select_related("tenant").filter(domain=host_name(request.get_host())).first()
         if domain is None or not domain.tenant.is_active:
             return HttpResponse("There is no organisation at this address.", status=404, content_type="text/plain")
         request.tenant = domain.tenant  # type: ignore[attr-defined]
+        request.domain = domain  # type: ignore[attr-defined]
+        request.build_absolute_uri = link_builder(request)  # type: ignore[method-assign]
         if domain.tenant.schema_name == get_public_schema_name():
             request.urlconf = settings.PUBLIC_SCHEMA_URLCONF  # type: ignore[attr-defined]
         with entered(domain.tenant):

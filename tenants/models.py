@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
@@ -8,12 +9,14 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django_tenants.models import DomainMixin, TenantMixin
 
 from tenants.enums import AuditAction, Role, Scope, Spoken
-from thanos.encryption import EncryptedJSONField
+from thanos.encryption import EncryptedJSONField, EncryptedTextField
 
 E164 = RegexValidator(r"^\+[1-9]\d{6,14}$", "Write the number in E.164 form: + and digits, such as +15550100123.")
+_UUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 TEMPLATE_SCHEMA = "tenant_template"
 
 
@@ -80,6 +83,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(default=False, help_text="May use the staff pages on the public domain.")
     is_active = models.BooleanField(default=True)
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
+    # Counted up to end every session and token at once; a changed password does the same by itself.
+    sign_in_round = models.PositiveIntegerField(default=0, editable=False)
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -94,6 +99,13 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def get_full_name(self) -> str:
         return self.name or self.email
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What sessions carry and tokens are derived from: another password, or another round, and they have ended."""
+        held: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
+        if not self.sign_in_round:
+            return held
+        return salted_hmac("tenants.sign-in-round", f"{held}:{self.sign_in_round}", secret=secret).hexdigest()
 
 
 class Membership(models.Model):
@@ -117,12 +129,24 @@ class Membership(models.Model):
     def is_owner(self) -> bool:
         return self.role == Role.OWNER
 
+    @property
+    def sign_in_proof(self) -> str:
+        """What a JWT of this person for this organisation carries, until the password, the role or the membership ends.
+
+        Needs `user`. Ending every session of the person ends it too.
+        """
+        value = f"{self.user.get_session_auth_hash()}:{self.pk}:{self.role}"
+        return salted_hmac("tenants.sign-in-proof", value, algorithm="sha256").hexdigest()[:40]
+
 
 class Invitation(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="invitations")
     email = models.EmailField()
     role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    # The link, for whoever hands it over themselves; None for invitations from before it was kept.
+    token = EncryptedTextField(null=True, editable=False)
+    is_mailed = models.BooleanField(null=True, editable=False)  # None: nobody knows
     invited_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
@@ -133,6 +157,10 @@ class Invitation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.email} to {self.tenant}"
+
+    def link(self, base_url: str) -> str | None:
+        """Return where it leads, None for an invitation from before its token was kept."""
+        return f"{base_url}/join/{self.token}/" if self.token else None
 
     @property
     def is_open(self) -> bool:
@@ -171,6 +199,16 @@ class AuditEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.get_action_display()} at {self.at:%Y-%m-%d %H:%M}"
 
+    @property
+    def is_by_nobody(self) -> bool:
+        """Was it done by a command or by the product itself, rather than by a person who is not known?"""
+        return self.actor_id is None and self.action not in (AuditAction.SIGN_IN_FAILED, AuditAction.SIGNED_OUT)
+
+    @property
+    def shown_target(self) -> str:
+        """What it was done to, without identifiers that only programs can read."""
+        return _UUID.sub(lambda found: f"{found.group()[:8]}…", self.target)
+
 
 class ApiToken(models.Model):
     """A program's way into one organisation: its maker's rights there, and of those only the scopes."""
@@ -200,6 +238,16 @@ class ApiToken(models.Model):
     @property
     def scope_labels(self) -> list[str]:
         return [str(label) for value, label in Scope.choices if value in self.scopes]
+
+
+class SpentToken(models.Model):
+    """A refresh token that was exchanged for the next one: it works once. Kept until it would have expired."""
+
+    jti = models.CharField(max_length=64, unique=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.jti
 
 
 class IdempotentRequest(models.Model):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.http import Http404
+from django_tenants.utils import get_public_schema_name
 from rest_framework import permissions
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
@@ -76,3 +77,18 @@ class IsManager(IsMember):
     def has_permission(self, request: Request, view: APIView) -> bool:
         membership = membership_of(request)
         return super().has_permission(request, view) and membership is not None and membership.can_manage
+
+
+class IsInsider(permissions.BasePermission):
+    """Members and tokens on an organisation's domain, staff on the public one, for what describes the API itself."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if membership_of(request) is not None:
+            return True
+        tenant = getattr(request, "tenant", None)
+        is_public = tenant is None or tenant.schema_name == get_public_schema_name()
+        if is_public and getattr(request.user, "is_staff", False):
+            return True
+        if request.user.is_authenticated:
+            raise Http404("neither a member nor staff")
+        return False

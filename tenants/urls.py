@@ -14,6 +14,7 @@ urlpatterns = [
     path("settings/tokens/", token_views.token_list, name="tokens"),
     path("settings/tokens/new/", token_views.token_create, name="token-create"),
     path("settings/tokens/<int:token_id>/revoke/", token_views.token_revoke, name="token-revoke"),
+    path("settings/sign-ins/end/", views.sign_ins_end, name="sign-ins-end"),
     path("settings/organisation/", views.organisation, name="organisation"),
     path("settings/audit/", views.audit_trail, name="audit"),
     path("organisations/", views.switch, name="switch"),

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import login
+from django.contrib.auth import login, logout
+from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from tenants.access import MemberRequest, manager_required, member_required
+from tenants.addresses import base_url
+from tenants.audit import client_address
 from tenants.enums import Role
 from tenants.forms import InvitationForm, JoinForm, RoleForm, TenantSettingsForm
 from tenants.models import Invitation, Membership, Tenant, User
@@ -20,13 +25,27 @@ from tenants.services.people import PeopleError
 @require_GET
 @manager_required
 def people_list(request: MemberRequest) -> HttpResponse:
-    context = {
+    return render(request, "tenants/people.html", _people(request, InvitationForm()))
+
+
+def _people(request: MemberRequest, form: InvitationForm) -> dict[str, Any]:
+    """What the page of people shows. Who opens a link gets its role, so an owner's is for owners to hand over."""
+    invitations = list(open_invitations(request.tenant))
+    for invitation in invitations:
+        invitation.field_id = f"link-{invitation.pk}"  # type: ignore[attr-defined]
+        may_see = request.membership.is_owner or invitation.role != Role.OWNER
+        invitation.shown_link = invitation.link(_base_url(request)) if may_see else None  # type: ignore[attr-defined]
+    return {
         "people": people(request.tenant),
-        "invitations": open_invitations(request.tenant),
-        "form": InvitationForm(),
+        "invitations": invitations,
+        "form": form,
         "roles": Role.choices,
+        "mail_is_sent": settings.MAIL_IS_SENT,
     }
-    return render(request, "tenants/people.html", context)
+
+
+def _base_url(request: MemberRequest) -> str:
+    return base_url(request.domain.domain)  # type: ignore[attr-defined]
 
 
 @require_POST
@@ -34,26 +53,31 @@ def people_list(request: MemberRequest) -> HttpResponse:
 def invite(request: MemberRequest) -> HttpResponse:
     form = InvitationForm(request.POST)
     if form.is_valid():
+        email = form.cleaned_data["email"]
         try:
-            link = people_services.invite_person(
+            people_services.invite_person(
                 tenant=request.tenant,
-                email=form.cleaned_data["email"],
+                email=email,
                 role=Role(form.cleaned_data["role"]),
                 invited_by=request.membership,
-                base_url=request.build_absolute_uri("/").rstrip("/"),
+                base_url=_base_url(request),
             )
         except PeopleError as error:
             form.add_error(None, str(error))
         else:
-            if settings.EMAIL_IS_DELIVERED:
-                messages.success(request, f"An invitation is on its way to {form.cleaned_data['email']}.")
-            else:
-                messages.warning(
-                    request, f"No mail server is configured: give them this link yourself, it works once. {link}"
-                )
+            _tell_invited(request, email)
             return redirect("tenants:people")
-    context = {"people": people(request.tenant), "invitations": open_invitations(request.tenant), "form": form}
-    return render(request, "tenants/people.html", {**context, "roles": Role.choices}, status=422)
+    return render(request, "tenants/people.html", _people(request, form), status=422)
+
+
+def _tell_invited(request: MemberRequest, email: str) -> None:
+    known = Invitation.objects.filter(tenant=request.tenant, email=email.casefold(), accepted_at=None).first()
+    if not settings.MAIL_IS_SENT or (known is not None and known.is_mailed is False):
+        messages.warning(request, f"No e-mail went to {email}. Copy the link below, and send it yourself.")
+    elif settings.ENV.outbox_url:
+        messages.success(request, f"The invitation for {email} is in the outbox. You can also copy its link below.")
+    else:
+        messages.success(request, f"An invitation is on its way to {email}. You can also copy its link below.")
 
 
 @require_POST
@@ -90,6 +114,17 @@ def member_remove(request: MemberRequest, membership_id: int) -> HttpResponse:
     except PeopleError as error:
         messages.error(request, str(error))
     return redirect("tenants:people")
+
+
+@require_POST
+@login_required
+def sign_ins_end(request: HttpRequest) -> HttpResponse:
+    """Sign the person out on every machine, this one included."""
+    user = User.objects.get(pk=request.user.pk)
+    tenant: Tenant = request.tenant  # type: ignore[attr-defined]
+    people_services.end_sign_ins(user=user, tenant=tenant, ip_address=client_address(request))
+    logout(request)
+    return redirect("account_login")
 
 
 @require_http_methods(["GET", "POST"])

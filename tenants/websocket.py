@@ -10,6 +10,7 @@ from channels.auth import AuthMiddlewareStack
 from channels.db import database_sync_to_async
 
 from tenants.context import entered, in_public
+from tenants.middleware import host_name
 from tenants.models import Domain, Membership
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -31,7 +32,7 @@ class MemberSocket:
         if urlsplit(origin).netloc != host:  # a page of another site must not ride on the visitor's cookie
             await send({"type": "websocket.close", "code": FORBIDDEN})
             return
-        await self._authenticated({**scope, "host": host.rsplit(":", 1)[0].casefold()}, receive, send)
+        await self._authenticated({**scope, "host": host_name(host)}, receive, send)
 
     async def _admit(self, scope: Any, receive: Any, send: Any) -> None:
         membership = await database_sync_to_async(_membership)(scope["host"], scope["user"])

@@ -23,13 +23,13 @@ from django.db import close_old_connections, transaction
 from drf_spectacular.generators import EndpointEnumerator
 from hypothesis import HealthCheck, settings
 from rest_framework.settings import api_settings
-from rest_framework_simplejwt.tokens import AccessToken
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 from werkzeug.test import Client  # Django's own would undo what `api` does
 
 from telephony.tests.factories import add_message, make_finished_call
+from tenants.authentication import tokens_for
 from tenants.context import entered
 from tenants.models import Tenant, User
 
@@ -57,7 +57,7 @@ def api() -> Iterator[WSGIHandler]:
 
 @pytest.fixture
 def headers(alice: Tenant, owner: User) -> dict[str, str]:
-    return {"Host": "alice.test", "Authorization": f"Bearer {AccessToken.for_user(owner)}"}
+    return {"Host": "alice.test", "Authorization": f"Bearer {tokens_for(owner.memberships.get()).access_token}"}
 
 
 @pytest.fixture

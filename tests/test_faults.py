@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+import requests
+from twilio.request_validator import RequestValidator
 
 from sandbox.caller import Line
 from tests.installation import Installation, kinds, wait_for, words
@@ -93,6 +97,49 @@ def test_a_goodbye_said_while_the_database_is_away_for_long(house):
 
     assert len(call.streams) == 1, kinds(stored)
     assert stored["ended_reason"] == "agent-hung-up"
+
+
+def test_kill_of_the_supervisor_of_both_servers(house):
+    call = house.ring(*LONG_CALL)
+    spoken_once(house, call, OPEN)
+
+    os.kill(house.pid_of("thanos.embedded"), signal.SIGKILL)
+    stored = house.settled(house.finish(call), timeout_s=90)
+
+    assert words(stored, "user") == [OPEN, PRICE, BYE]
+    assert len(call.streams) == 1, kinds(stored)
+    again = house.settled(house.finish(house.ring(Line(BYE))), timeout_s=90)
+    assert again["ended_reason"] == "agent-hung-up"
+
+
+def test_a_hundred_strangers_at_once_leave_the_carrier_its_answer(house):
+    """As they found it: forty anonymous looks at the detailed health at once ended the web process for good."""
+    pages = ["/health/detailed", "/metrics", "/accounts/login/", "/api/v1/contacts/"]
+
+    def look(number: int) -> int:
+        host = {"Host": "one.test"}
+        return requests.get(f"{house.url}{pages[number % len(pages)]}", headers=host, timeout=60).status_code
+
+    with ThreadPoolExecutor(100) as strangers:
+        codes = set(strangers.map(look, range(400)))
+        looking = [strangers.submit(look, number) for number in range(200)]
+        took_s = [_ask_as_the_carrier(house) for _ in range(3)]
+        codes |= {one.result() for one in looking}
+
+    assert max(took_s) < 10  # while two hundred are being answered, on a machine with two cores
+    assert codes <= {200, 401, 429, 503}
+    assert _ask_as_the_carrier(house) < 1.0
+
+
+def _ask_as_the_carrier(house: Installation) -> float:
+    form = {"CallSid": "CA" + uuid.uuid4().hex, "To": "+15550199", "From": "+15557009", "CallStatus": "ringing"}
+    form["AccountSid"] = house.environment["TWILIO_ACCOUNT_SID"]
+    url = f"{house.url}/api/webhooks/incoming-call"
+    signature = RequestValidator(house.environment["TWILIO_AUTH_TOKEN"]).compute_signature(url, form)
+    begun = time.monotonic()
+    answer = requests.post(url, data=form, headers={"X-Twilio-Signature": signature}, timeout=30)
+    assert answer.status_code == 200 and b"<Response>" in answer.content
+    return time.monotonic() - begun
 
 
 def test_nothing_listens_beyond_loopback(house):

@@ -147,9 +147,22 @@ def test_commands_say_clearly_what_is_wrong(running):
     assert "Traceback" not in again.stderr + taken.stderr + nowhere.stderr
 
 
-def test_a_port_in_use_is_said_in_one_sentence(running):
-    command = [sys.executable, "manage.py", "serve", "--no-demo", "--port", str(running.port)]
+def test_a_second_one_with_the_same_state_is_refused_and_takes_nothing_away(running):
+    command = [sys.executable, "manage.py", "serve", "--no-demo", "--port", str(_free_port())]
+    before = (running.folder / "running.env").read_text()
     done = subprocess.run(command, cwd=BASE_DIR, env=running.environment, capture_output=True, text=True, timeout=180)
+
+    assert done.returncode == 1
+    assert f"runs already with the state in {running.folder}" in done.stderr
+    assert f"process {running.process.pid}, port {running.port}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (running.folder / "running.env").read_text() == before
+
+
+def test_a_port_in_use_is_said_in_one_sentence(running, tmp_path):
+    command = [sys.executable, "manage.py", "serve", "--no-demo", "--port", str(running.port)]
+    environment = running.environment | {"STATE_DIR": str(tmp_path)}
+    done = subprocess.run(command, cwd=BASE_DIR, env=environment, capture_output=True, text=True, timeout=180)
 
     assert done.returncode == 1
     assert "Choose another: make run PORT=" in done.stderr

@@ -7,6 +7,8 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "thanos.settings.prod")
 os.environ.setdefault("DATABASE_POOL_SIZE", "20")
+os.environ.setdefault("DATABASE_POOL_TIMEOUT_S", "2")
+os.environ.setdefault("DATABASE_STATEMENT_TIMEOUT_S", "60")
 
 from django.core.asgi import get_asgi_application
 
@@ -21,8 +23,13 @@ from telephony.services.urls import STREAM_PATH  # noqa: E402
 from telephony.workers import worker  # noqa: E402
 from tenants.websocket import MemberSocket  # noqa: E402
 from thanos.bodies import bounded  # noqa: E402
+from thanos.limits import BODY_LIMITS  # noqa: E402
+from thanos.pool import watch  # noqa: E402
+from thanos.visitors import is_known  # noqa: E402
+from thanos.waiting import counted  # noqa: E402
 
-pages = bounded(django_application, settings.REQUEST_MAX_BYTES)
+pages = bounded(django_application, BODY_LIMITS, is_known)
+media_sockets = counted(media_stream, settings.ENV.max_concurrent_calls)
 page_sockets = MemberSocket(URLRouter(websocket_urlpatterns))
 
 
@@ -30,7 +37,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     match scope["type"]:
         case "websocket":
             if scope["path"].rstrip("/") == STREAM_PATH:
-                await media_stream(scope, receive, send)
+                await media_sockets(scope, receive, send)
             else:
                 await page_sockets(scope, receive, send)
         case "http":
@@ -44,6 +51,7 @@ async def _live(receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             worker.start()
+            watch.start()
             _warm_up()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":

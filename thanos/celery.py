@@ -10,9 +10,11 @@ if not settings.configured:  # started by Celery's own command: nobody has chose
 
 from tenants.celery import TenantCelery
 from thanos.broker import survive_loss
+from thanos.heartbeat import Heartbeat
 
 survive_loss()
 
 app = TenantCelery("thanos")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.steps["consumer"].add(Heartbeat)

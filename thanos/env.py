@@ -34,8 +34,16 @@ class Environment(BaseSettings):
     allowed_hosts: Annotated[list[str], NoDecode] = ["*"]
     database_url: str = ""
     database_pool_size: int = Field(0, ge=0)
+    database_pool_timeout_s: float = Field(10.0, gt=0)  # how long somebody waits for a connection; web processes: 2
+    database_statement_timeout_s: int = Field(0, ge=0)  # of one statement; 0: no limit; web processes: 60
     redis_url: str = ""
     public_base_url: str = ""
+    # Proxies, or networks of them, whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    trusted_proxies: Annotated[list[str], NoDecode] = ["127.0.0.1", "::1"]
+    # What monitoring sends as a bearer token; without one only the networks below may ask, from this machine by default.
+    health_token: str = ""
+    metrics_token: str = ""
+    health_networks: Annotated[list[str], NoDecode] = ["127.0.0.0/8", "::1/128"]
     field_encryption_keys: Annotated[list[str], NoDecode] = Field(min_length=1)
 
     twilio_account_sid: str = ""
@@ -118,6 +126,8 @@ class Environment(BaseSettings):
         "twilio_shared_keys",
         "sandboxed_providers",
         "webhook_allowed_networks",
+        "trusted_proxies",
+        "health_networks",
         "sendgrid_webhook_public_key",
         "stripe_webhook_secret",
         "stripe_pages",
@@ -134,7 +144,7 @@ class Environment(BaseSettings):
             Fernet(key)
         return keys
 
-    @field_validator("webhook_allowed_networks")
+    @field_validator("webhook_allowed_networks", "trusted_proxies", "health_networks")
     @classmethod
     def check_networks(cls, networks: list[str]) -> list[str]:
         for network in networks:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import fcntl
 import hashlib
 import os
 import signal
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from django.utils.text import get_text_list
 
-from thanos.embedded import Lease, lease_services
+from thanos.embedded import Lease, ServicesError, lease_services
 from thanos.env import BASE_DIR, Environment, environment, running_file, state_dir_from_environment
 from thanos.processes import Child, Processes
 
@@ -52,6 +53,12 @@ SHARED_VARIABLES = (
     "SANDBOXED_PROVIDERS",
     "SANDBOX_URL",
 )
+
+HEALTH_EVERY_S = 5.0
+STUCK_LOOKS = 2  # the web process itself has waited long before it says so
+SILENT_LOOKS = 12  # a machine under load may answer late; a minute of silence is more than that
+RESTART_GRACE_S = 5.0  # calls are taken up by the next web process
+WEB_LIMITS = {"DATABASE_POOL_TIMEOUT_S": "2", "DATABASE_STATEMENT_TIMEOUT_S": "60"}
 
 
 class LaunchError(SystemExit):
@@ -117,6 +124,7 @@ class Launcher:
         self.at_once = asyncio.Event()
         self.processes = Processes()
         self.sandbox_port: int | None = None
+        self._guards: list[asyncio.Task[None]] = []
         self._models_key = ""
         self._mail_key = ""  # what the stand-in signs its news of e-mail with: told to it and to nobody else
 
@@ -129,10 +137,12 @@ class Launcher:
             loop.add_signal_handler(number, self._stop)
         listening = listen(self.options.host, self.options.port)
         lease = await asyncio.to_thread(self._services)
+        guard = asyncio.create_task(self._guard_servers(lease)) if lease is not None else None
         try:
             variables = await self._start(listening)
             await self._wait_until_ready()
             self._log("Ready.")
+            self._guards = [asyncio.create_task(self._guard_web())]
             if not self.stopping.is_set():
                 for worker in workers_of(environment().worker_processes)[1:]:  # nobody waits for them to start
                     await self._start_worker(worker, variables, environment())
@@ -140,6 +150,9 @@ class Launcher:
             await self._wait_for_end()
         finally:
             say("\nStopping …")
+            for task in (guard, *self._guards):
+                if task is not None:
+                    task.cancel()
             await self.processes.stop(at_once=self.at_once)
             listening.close()
             running_file(environment().state_dir).unlink(missing_ok=True)
@@ -284,6 +297,7 @@ class Launcher:
     async def _start_product(self, variables: dict[str, str], listening: socket.socket, env: Environment) -> None:
         number = listening.fileno()
         web = {**variables, "DATABASE_POOL_SIZE": "20"}
+        web |= {name: value for name, value in WEB_LIMITS.items() if name not in os.environ}
         command = [sys.executable, "-m", "thanos.web", str(number)]
         await self.processes.start(Child("web", command, web, (number,), stop_timeout_s=env.drain_timeout_s + 8))
         await self._start_worker(workers_of(env.worker_processes)[0], variables, env)
@@ -299,12 +313,36 @@ class Launcher:
         environment = {**variables, "DATABASE_POOL_SIZE": "10", "PYTHONWARNINGS": quiet}
         await self.processes.start(Child(worker.name, command, environment))
 
+    @property
+    def _health_url(self) -> str:
+        host = "127.0.0.1" if self.options.host in ("0.0.0.0", "::") else self.options.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.options.port}/health"
+
+    async def _guard_servers(self, lease: Lease) -> None:
+        """PostgreSQL and Redis die with their supervisor: it is watched like every other child."""
+        while True:
+            await asyncio.sleep(0.5)
+            try:
+                if await asyncio.to_thread(lease.revive):
+                    self._log("The supervisor of PostgreSQL and Redis had ended: it runs again.")
+            except ServicesError as error:
+                self._log(str(error))
+
+    async def _guard_web(self) -> None:
+        """Start a web process again that is alive and does nothing any more. One that drains, or starts, is left alone."""
+        stuck = silent = 0
+        while True:
+            await asyncio.sleep(HEALTH_EVERY_S)
+            said = await asyncio.to_thread(_ask_health, self._health_url)
+            stuck = stuck + 1 if said is not None and said.startswith("stuck") else 0
+            silent = silent + 1 if said is None else 0
+            if stuck >= STUCK_LOOKS or silent >= SILENT_LOOKS:
+                self._log(f"The web process is {'stuck' if stuck else 'silent'}: it is started again.")
+                await self.processes.restart("web", grace_s=RESTART_GRACE_S)
+                stuck = silent = 0
+
     async def _wait_until_ready(self) -> None:
-        url = (
-            f"http://127.0.0.1:{self.options.port}/health"
-            if self.options.host in ("0.0.0.0", "::")
-            else (f"http://{self.options.host}:{self.options.port}/health")
-        )
+        url = self._health_url
         deadline = time.monotonic() + READY_TIMEOUT_S
         while not (self.stopping.is_set() or self.processes.failed.is_set()):
             if await asyncio.to_thread(_answers, url):
@@ -347,19 +385,53 @@ def new_signing_key() -> tuple[str, str]:
 
 
 def _answers(url: str) -> bool:
+    return _ask_health(url, timeout_s=1) == "ok"
+
+
+def _ask_health(url: str, *, timeout_s: float = 5) -> str | None:
+    """Return what the web process says of itself, None when it does not answer."""
     try:
-        with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310  (loopback)
-            return bool(response.status == 200)
+        with urllib.request.urlopen(url, timeout=timeout_s) as response:  # noqa: S310  (loopback)
+            return str(response.read(200).decode(errors="replace"))
+    except urllib.error.HTTPError as refused:
+        return refused.read(200).decode(errors="replace")
     except (urllib.error.URLError, OSError):
-        return False
+        return None
+
+
+def lock_state(state_dir: Path) -> int:
+    """Return a lock that this process holds until it ends. Raises LaunchError when another `serve` has it.
+
+    Two of them would send every scheduled task twice, and tell other commands of each other's stand-ins.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True)
+    lock = os.open(state_dir / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        other = os.read(lock, 200).decode(errors="replace").strip() or "another process"
+        os.close(lock)
+        raise LaunchError(
+            f"The product runs already with the state in {state_dir} ({other}). Stop it first, or choose another folder "
+            "and port: make run STATE_DIR=.local2 PORT=8010"
+        ) from None
+    os.ftruncate(lock, 0)
+    return lock
 
 
 def main(arguments: list[str]) -> int:
     """The command line of `manage.py serve`."""
-    running_file(state_dir_from_environment()).unlink(missing_ok=True)  # of a run that was killed
     parser = argparse.ArgumentParser(prog="manage.py serve", description="Run the whole product in the foreground.")
-    parser.add_argument("--port", type=int, default=environment().port)
+    parser.add_argument("--port", type=int, default=None)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--no-demo", action="store_true", help="no demo organisation, no demo call")
     chosen = parser.parse_args(arguments)
-    return asyncio.run(Launcher(Options(chosen.host, chosen.port, not chosen.no_demo)).run())
+    state_dir = state_dir_from_environment()
+    lock = lock_state(state_dir)
+    try:
+        running_file(state_dir).unlink(missing_ok=True)  # of a run that was killed
+        port = chosen.port if chosen.port is not None else environment().port
+        os.write(lock, f"process {os.getpid()}, port {port}\n".encode())
+        return asyncio.run(Launcher(Options(chosen.host, port, not chosen.no_demo)).run())
+    finally:
+        os.close(lock)

@@ -97,6 +97,20 @@ class Processes:
             print(f"{child.name} ended with exit code {code}: starting it again.", flush=True)
             await self._spawn(child)
 
+    async def restart(self, name: str, *, grace_s: float) -> None:
+        """End a child that does its work no more; whoever watches it starts it again."""
+        child = next(child for child in self.children if child.name == name)
+        process = child.process
+        assert process is not None
+        if process.returncode is not None:
+            return  # it has ended by itself
+        process.terminate()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await _ended(process)
+                return
+        _kill_group(process.pid)
+
     async def stop(self, *, at_once: asyncio.Event) -> None:
         """Tell every child to end, wait for each, and kill what does not. `at_once` cuts the waiting short."""
         self._stopping = True

@@ -20,6 +20,7 @@ urlpatterns = [
     path("", include("thanos.urls_shared")),
     path("", views.public_home, name="home"),
     path("accounts/", include("allauth.urls")),
+    path("admin/doctor/", views.doctor, name="staff-doctor"),
     path("admin/live/", include("telephony.staff_urls")),
     path("admin/contacts/", include("crm.staff_urls")),
     path("admin/", admin.site.urls),

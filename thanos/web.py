@@ -59,7 +59,7 @@ def run(listening: socket.socket | None, *, host: str = "127.0.0.1", port: int =
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http="thanos.arrival:PunctualProtocol",
         ws="thanos.sockets:MediaProtocol",
         ws_per_message_deflate=False,  # mu-law in base64 does not compress; the buffers cost memory per call
         ws_max_size=MAX_MESSAGE_BYTES,
@@ -70,6 +70,8 @@ def run(listening: socket.socket | None, *, host: str = "127.0.0.1", port: int =
         log_config=None,
         server_header=False,
         proxy_headers=True,
+        forwarded_allow_ips=environment().trusted_proxies,
+        timeout_keep_alive=15,
         timeout_graceful_shutdown=5,
     )
     server = DrainingServer(config)
@@ -79,5 +81,7 @@ def run(listening: socket.socket | None, *, host: str = "127.0.0.1", port: int =
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "thanos.settings.prod")
     os.environ.setdefault("DATABASE_POOL_SIZE", "20")
+    os.environ.setdefault("DATABASE_POOL_TIMEOUT_S", "2")
+    os.environ.setdefault("DATABASE_STATEMENT_TIMEOUT_S", "60")
     inherited = socket.socket(fileno=int(sys.argv[1])) if len(sys.argv) > 1 else None
     run(inherited, port=environment().port)

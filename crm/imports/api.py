@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import exceptions, mixins, serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -27,6 +26,7 @@ from tenants.enums import Scope
 from tenants.idempotency import idempotent
 from tenants.models import User
 from tenants.pagination import Newest
+from tenants.parsers import JSONParser, MultiPartParser
 from tenants.permissions import IsManager
 from tenants.strictness import StrictTypesMixin
 

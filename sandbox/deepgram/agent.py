@@ -40,6 +40,12 @@ class AgentServer:
         self.sessions: set[Session] = set()
         self.agent_s = 0.0  # of all sessions that are over
 
+    async def projects(self, request: web.Request) -> web.Response:
+        """What an account has; asked to see whether a key works."""
+        if request.headers.get("Authorization") != f"Token {self.api_key}":
+            return web.Response(status=401, text="Invalid credentials.")
+        return web.json_response({"projects": [{"project_id": "sandbox", "name": "Sandbox"}]})
+
     async def usage(self, request: web.Request) -> web.Response:
         """How much was used, as the vendor's management API tells it."""
         if request.headers.get("Authorization") != f"Token {self.api_key}":

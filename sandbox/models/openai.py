@@ -35,6 +35,8 @@ class OpenAiApi:
         ]
 
     async def models(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {self.account.api_key}":
+            return error(401, "Incorrect API key provided.", "invalid_api_key")
         return web.json_response({"object": "list", "data": [{"id": name} for name in sorted(self.account.models)]})
 
     async def usage(self, request: web.Request) -> web.Response:

@@ -237,5 +237,5 @@ def test_the_openapi_description_is_valid(db, tmp_path):
 
 
 def test_its_page_opens(alice, visit):
-    assert visit().get("/api/docs/").status_code == 200
-    assert visit().get("/api/schema/").status_code == 200
+    assert visit(member).get("/api/docs/").status_code == 200
+    assert visit(member).get("/api/schema/").status_code == 200

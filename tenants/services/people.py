@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from datetime import timedelta
 
+from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
+from django.db.models import F
 from django.template.loader import render_to_string
 from django.utils import timezone
 
 from tenants.audit import record
+from tenants.context import in_public
 from tenants.enums import AuditAction, Role
 from tenants.models import Invitation, Membership, Tenant, User
 from tenants.seats import seats_of
+
+logger = logging.getLogger("tenants")
 
 INVITATION_LIFETIME = timedelta(days=7)
 
@@ -47,6 +53,7 @@ def invite_person(*, tenant: Tenant, email: str, role: Role, invited_by: Members
             email=email,
             role=role,
             token_hash=token_hash(token),
+            token=token,
             invited_by=invited_by.user,
             expires_at=timezone.now() + INVITATION_LIFETIME,
         )
@@ -65,9 +72,16 @@ def _need_a_seat(tenant: Tenant) -> None:
 
 
 def _mail_invitation(invitation: Invitation, link: str) -> None:
+    """Raises nothing: the invitation stands, and its link can be handed over by whoever made it."""
     context = {"invitation": invitation, "link": link}
     subject = render_to_string("emails/invitation_subject.txt", context).strip()
-    send_mail(subject, render_to_string("emails/invitation.txt", context), None, [invitation.email])
+    try:
+        send_mail(subject, render_to_string("emails/invitation.txt", context), None, [invitation.email])
+    except OSError:  # of mail servers and the provider alike
+        logger.warning("An invitation could not be mailed.", extra={"invitation": invitation.pk})
+        Invitation.objects.filter(pk=invitation.pk).update(is_mailed=False)
+    else:
+        Invitation.objects.filter(pk=invitation.pk).update(is_mailed=settings.MAIL_IS_SENT)
 
 
 def find_invitation(*, tenant: Tenant, token: str) -> Invitation | None:
@@ -128,3 +142,27 @@ def _keep_an_owner(membership: Membership, *, leaving: bool) -> None:
         membership.pk in {owner.pk for owner in owners} and len(owners) <= 1
     ):  # counted here: count() in the database would not lock
         raise PeopleError("An organisation needs at least one owner.")
+
+
+@transaction.atomic
+def end_sign_ins(*, user: User, tenant: Tenant | None = None, ip_address: str | None = None) -> None:
+    """End every session and JWT of a person, in all organisations and on all machines. Tokens of programs go on."""
+    User.objects.filter(pk=user.pk).update(sign_in_round=F("sign_in_round") + 1)
+    user.refresh_from_db(fields=["sign_in_round"])
+    record(AuditAction.SIGN_INS_ENDED, tenant=tenant, actor=user, ip_address=ip_address)
+
+
+def set_new_password(*, email: str, password: str | None = None) -> str:
+    """Give an account a password, one made up unless given, and return it. Ends all its sign-ins.
+
+    Raises PeopleError when nobody has this address.
+    """
+    with in_public():
+        user = User.objects.filter(email__iexact=email.strip()).first()
+        if user is None:
+            raise PeopleError(f"Nobody has an account with the address {email}.")
+        chosen = password or secrets.token_urlsafe(12)
+        user.set_password(chosen)
+        user.save(update_fields=["password"])
+        record(AuditAction.SIGN_INS_ENDED, tenant=None, target=f"user {user.pk}: new password by command")
+    return chosen

@@ -3,6 +3,8 @@ from datetime import timedelta
 
 import pytest
 from django.core import mail
+from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from tenants.enums import AuditAction, Role
@@ -48,11 +50,36 @@ def test_the_link_works_on_its_own_tenant_only(invite, visit):
     assert visit(host="bob.test").get(link()).status_code == 404
 
 
-def test_only_the_hash_of_the_link_is_stored(invite):
+def test_the_link_is_stored_as_a_hash_and_encrypted(invite):
     invite()
 
     token = link().split("/")[2]
-    assert token not in str(Invitation.objects.values().get())
+    assert Invitation.objects.get().token == token
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT i::text FROM tenants_invitation i")
+        assert token not in str(cursor.fetchall())
+
+
+def test_an_owners_link_is_shown_to_owners_alone(invite, manager, admin, visit):
+    """Whoever opens it first becomes an owner."""
+    invite(email="next@alice.test", role="owner")
+    invite(email="new@alice.test", role="member")
+
+    assert manager.get("/settings/people/").content.count(b"https://alice.test/join/") == 2
+    assert visit(admin).get("/settings/people/").content.count(b"https://alice.test/join/") == 1
+
+
+@pytest.mark.parametrize("outbox", ["", "http://127.0.0.1:1/sandbox/mail"])
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_the_page_says_what_becomes_of_the_e_mail(manager, settings, monkeypatch, outbox, is_sent):
+    settings.MAIL_IS_SENT = is_sent
+    monkeypatch.setattr(type(settings.ENV), "outbox_url", outbox)
+
+    page = manager.post("/settings/people/invite/", {"email": "x@x.test", "role": "member"}, follow=True).content.decode()
+
+    assert ("on its way" in page) == (is_sent and not outbox)
+    assert ("is in the outbox" in page) == (is_sent and bool(outbox))
+    assert ("No e-mail went to" in page) == (not is_sent)
 
 
 def test_an_expired_or_withdrawn_link_is_dead(invite, manager, visit):
@@ -168,3 +195,37 @@ def test_another_tenants_membership_cannot_be_touched(manager, stranger):
     assert manager.post(f"/settings/people/{membership.pk}/role/", {"role": "member"}).status_code == 404
     membership.refresh_from_db()
     assert membership.role == Role.OWNER
+
+
+# --- a lost password --------------------------------------------------------------------------------------------------
+
+
+def test_a_command_gives_a_new_password_and_ends_what_was_open(owner, visit, capsys):
+    signed_in = visit(owner)
+    call_command("set_password", "Owner@Alice.test")
+    password = capsys.readouterr().out.split()[-1]
+
+    assert User.objects.get(pk=owner.pk).check_password(password)
+    assert signed_in.get("/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["nobody@alice.test"], "Nobody has an account"), (["owner@alice.test", "--password=x"], "too short")],
+)
+def test_it_refuses_in_a_sentence(alice, arguments, said):
+    with pytest.raises(CommandError, match=said):
+        call_command("set_password", *arguments)
+
+
+def test_the_audit_trail_is_for_people(owner, visit, alice):
+    from tenants.audit import record
+
+    record(AuditAction.NUMBER_ATTACHED, tenant=alice, target="number 1")
+    record(AuditAction.CALL_VIEWED, tenant=alice, actor=owner, target="call 0b0c3a52-6d2e-4f57-9d4a-0a4f0f1d2c3b")
+
+    page = visit(owner).get("/settings/audit/").content.decode()
+
+    assert "call 0b0c3a52…" in page and "6d2e" not in page
+    assert "The system" in page
+    assert 'tabindex="0"' in page, "or nobody scrolls it with a keyboard"

@@ -14,6 +14,9 @@ CELERY_BROKER_URL = (
     if _redis_url.startswith("unix:")
     else _redis_url
 )
+# Who queues a task waits no longer than this for one of ten connections; without a limit it would be for ever.
+CELERY_BROKER_POOL_LIMIT = 10
+CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 2.0
 CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

@@ -24,6 +24,8 @@ SHARED_APPS = [
     # Before django_tenants, so that our `create_tenant` is the one.
     "tenants",
     "thanos",
+    # Its pages, and not the ones that django_tenants has in their place, whose inline styles the policy refuses.
+    "django.contrib.admin",
     "django_tenants",
     "billing",
     "agents",
@@ -34,7 +36,6 @@ SHARED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django.contrib.admin",
     "django.forms",
     "allauth",
     "allauth.account",
@@ -73,11 +74,13 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "thanos.staticfiles.StaticFiles",
     "csp.middleware.CSPMiddleware",
+    "thanos.middleware.ValidText",
     "tenants.middleware.TenantMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "thanos.middleware.NoStore",
     "tenants.middleware.MembershipMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -116,7 +119,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- PostgreSQL and Redis -----------------------------------------------------------------------------------------
 
 
-def database(url: str, pool_size: int) -> dict[str, object]:
+def database(url: str, pool_size: int, *, pool_timeout_s: float = 10, statement_timeout_s: int = 0) -> dict[str, object]:
     """Return Django's settings for a PostgreSQL address; a pool only where many threads share few connections."""
     parts = urlsplit(url)
     query = {key: values[0] for key, values in parse_qs(parts.query).items()}
@@ -124,7 +127,12 @@ def database(url: str, pool_size: int) -> dict[str, object]:
     if "sslmode" in query:
         options["sslmode"] = query["sslmode"]
     if pool_size:
-        options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 10}
+        options["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": pool_timeout_s}
+    limits = {}
+    if statement_timeout_s:
+        # Where people and the carrier wait for an answer, nobody keeps a connection for as long as they like.
+        limits = {"statement_timeout": f"{statement_timeout_s}s", "lock_timeout": "5s"}
+        limits["idle_in_transaction_session_timeout"] = f"{statement_timeout_s}s"
     return {
         # Keeps the current tenant in a context variable (tenants/backend/base.py).
         "ENGINE": "tenants.backend",
@@ -136,10 +144,18 @@ def database(url: str, pool_size: int) -> dict[str, object]:
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options,
+        "LIMITS": limits,
     }
 
 
-DATABASES = {"default": database(ENV.database_url, ENV.database_pool_size)}
+DATABASES = {
+    "default": database(
+        ENV.database_url,
+        ENV.database_pool_size,
+        pool_timeout_s=ENV.database_pool_timeout_s,
+        statement_timeout_s=ENV.database_statement_timeout_s,
+    )
+}
 ORIGINAL_BACKEND = "django.db.backends.postgresql"
 
 REDIS_URL = ENV.redis_url
@@ -174,7 +190,9 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"  # people join by an invitation that was mailed to them
 ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_PREVENT_ENUMERATION = True
-ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/300s/key", "reset_password": "20/m/ip,5/m/key"}
+# By address, or by address and account together (tenants.guessing): never by the account alone, or whoever knows an e-mail
+# address could keep its owner out.
+ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/300s/key", "reset_password": "5/m/ip,30/d/ip"}
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
@@ -200,7 +218,7 @@ CONTENT_SECURITY_POLICY = {
         "default-src": [SELF],
         "img-src": [SELF, "data:"],
         "media-src": [SELF, "blob:"],
-        "connect-src": [SELF, "ws:", "wss:"],
+        "connect-src": [SELF],  # 'self' includes sockets to the same host (CSP level 3)
         "object-src": [NONE],
         "base-uri": [NONE],
         "form-action": [SELF],
@@ -210,10 +228,14 @@ CONTENT_SECURITY_POLICY = {
 
 # --- e-mail, files, languages -------------------------------------------------------------------------------------
 
-# Without a mail server messages are kept as files, and the pages that would send one show its link instead.
-EMAIL_IS_DELIVERED = bool(ENV.email_url)
+# Our own e-mail goes by the provider, else by the mail server; without either it is kept as files, and pages say so.
+EMAIL_IS_DELIVERED = bool(ENV.email_url)  # there is a mail server
+MAIL_IS_SENT = bool(ENV.sendgrid_api_key or ENV.email_url)
 EMAIL_FILE_PATH = ENV.state_dir / "mail"
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_IS_DELIVERED else 'filebased'}.EmailBackend"
+if ENV.sendgrid_api_key:
+    EMAIL_BACKEND = "thanos.mail.ProviderBackend"
+else:
+    EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_IS_DELIVERED else 'filebased'}.EmailBackend"
 EMAIL_TIMEOUT = 10
 if EMAIL_IS_DELIVERED:
     _mail = urlsplit(ENV.email_url)
@@ -239,7 +261,6 @@ ATTACHMENT_TYPES = ["pdf", "png", "jpg", "jpeg", "gif", "webp", "txt", "csv", "m
 ATTACHMENT_TYPES += ["xls", "xlsx", "pptx", "odt", "ods", "mp3", "wav"]
 # What may be uploaded as a file of contacts; more than that is refused before it is read.
 IMPORT_MAX_BYTES = 200 * 1024 * 1024
-REQUEST_MAX_BYTES = IMPORT_MAX_BYTES + 1024 * 1024  # with what else is in the form
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -250,13 +271,18 @@ USE_I18N = False
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "tenants.authentication.ApiTokenAuthentication",
-        "rest_framework_simplejwt.authentication.JWTAuthentication",
+        "tenants.authentication.SignInAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["tenants.permissions.IsMember"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
     "PAGE_SIZE": 50,
     "DEFAULT_SCHEMA_CLASS": "tenants.schema.ApiSchema",
+    "DEFAULT_PARSER_CLASSES": [
+        "tenants.parsers.JSONParser",
+        "tenants.parsers.FormParser",
+        "tenants.parsers.MultiPartParser",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_THROTTLE_CLASSES": ["tenants.throttling.PrincipalThrottle", "tenants.throttling.TenantThrottle"],
     # "token" is the sign-in of the API, by address; the others count what is asked once somebody is known.
