@@ -96,6 +96,8 @@ def read_numbers(text: str, region: str = "") -> list[Number]:
 
 
 def _is_readable(text: str, region: str) -> bool:
+    if sum(character.isdigit() for character in text) < 7:  # an area's code, or the last digits of a second number
+        return False
     try:
         read_number(text, region)
     except PhoneError:
@@ -252,4 +254,7 @@ def _international(bare: str, text: str) -> str:
         raise PhoneError(f"“{text}” begins with no country's code.") from None
     if phonenumbers.is_valid_number(number):
         return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    too_long = phonenumbers.is_possible_number_with_reason(number) == phonenumbers.ValidationResult.TOO_LONG
+    if too_long and len(spellings(bare)) == 1:  # two numbers that run together, or one with an extension unmarked
+        raise PhoneError(f"“{text}” is too long for a telephone number.")
     return bare

@@ -38,7 +38,9 @@ def test_numbers_as_people_write_them(text: str, region: str, number: str, exten
     assert read_number(text, region) == Number(number, extension)
 
 
-@pytest.mark.parametrize("text", ["", "5.55E+11", "+0", "+1", "12345", "call me", "+15551234567890123", "+999123456789"])
+@pytest.mark.parametrize(
+    "text", ["+1 503 555-0192/0193", "", "5.55E+11", "+0", "+1", "12345", "call me", "+15551234567890123", "+999123456789"]
+)
 def test_what_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(PhoneError):
         to_e164(text)
