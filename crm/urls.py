@@ -26,6 +26,7 @@ urlpatterns = [
     path("crm/interactions/<int:interaction_id>/done/", interactions.task_done, name="task-done"),
     path("crm/interactions/<int:interaction_id>/files/", interactions.attachment_add, name="attachment-add"),
     path("crm/files/<int:attachment_id>/", interactions.attachment, name="attachment"),
+    path("crm/tasks/new/", interactions.task_add, name="task-add"),
     path("crm/tasks/", interactions.task_list, name="task-list"),
     path("crm/jobs/", bulk.job_start, name="job-start"),
     path("crm/jobs/<int:job_id>/", bulk.job_detail, name="job"),

@@ -86,13 +86,16 @@ class CrmSettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "new_lead_name",
             "call_subject",
             "caller_context",
+            "no_contact_context",
             "context_interactions",
             "do_not_contact_text",
+            "message_subject",
             "reminder_subject",
             "reminder_text",
         ]
         widgets = {
-            name: forms.Textarea(attrs={"rows": 3}) for name in ("caller_context", "do_not_contact_text", "reminder_text")
+            name: forms.Textarea(attrs={"rows": 3})
+            for name in ("caller_context", "no_contact_context", "do_not_contact_text", "reminder_text")
         }
 
 

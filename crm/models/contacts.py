@@ -37,9 +37,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """Not in the bin, and not merged into another."""
         return self.filter(deleted_at=None)
 
-    def with_phone(self, number: str) -> ContactQuerySet:
-        """Contacts one of whose numbers is this one, in E.164 form."""
-        return self.filter(phone_indexes__overlap=blind_indexes(number))
+    def with_phone(self, *numbers: str) -> ContactQuerySet:
+        """Contacts one of whose numbers is one of these, in E.164 form."""
+        return self.filter(phone_indexes__overlap=[index for number in numbers for index in blind_indexes(number)])
 
     def with_email(self, address: str) -> ContactQuerySet:
         return self.filter(email_index__in=blind_indexes(address))
