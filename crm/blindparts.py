@@ -13,7 +13,7 @@ from base.words import fold, index_words, query_words
 from thanos.encryption import blind_index, blind_indexes
 
 PARTS_VERSION = 1  # raise it, and reset the rows' to 0 in a migration, when what is indexed changes
-_SHORT = 16  # hex digits
+PART_LENGTH = 16  # hex digits
 TAILS = range(4, 11)  # how many last digits a number is found by
 PREFIXES = range(3, 13)  # how many first letters of an address
 MOST_WORDS = 40
@@ -85,8 +85,8 @@ def ascii_domain(domain: str) -> str:
 
 
 def _index(kind: str, value: str) -> str:
-    return blind_index(f"{kind}:{value}")[:_SHORT]
+    return blind_index(f"{kind}:{value}")[:PART_LENGTH]
 
 
 def _indexes(kind: str, value: str) -> list[str]:
-    return [index[:_SHORT] for index in blind_indexes(f"{kind}:{value}")]
+    return [index[:PART_LENGTH] for index in blind_indexes(f"{kind}:{value}")]

@@ -13,6 +13,7 @@ urlpatterns = [
     path("crm/contacts/<int:contact_id>/", contacts.contact_detail, name="contact-detail"),
     path("crm/contacts/<int:contact_id>/edit/", contacts.contact_edit, name="contact-edit"),
     path("crm/contacts/<int:contact_id>/delete/", contacts.contact_delete, name="contact-delete"),
+    path("crm/contacts/<int:contact_id>/erase/", contacts.contact_erase, name="contact-erase"),
     path("crm/contacts/<int:contact_id>/restore/", contacts.contact_restore, name="contact-restore"),
     path("crm/contacts/<int:contact_id>/status/", contacts.contact_status, name="contact-status"),
     path("crm/contacts/<int:contact_id>/no-contact/", contacts.contact_wishes, name="contact-wishes"),

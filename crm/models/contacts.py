@@ -93,6 +93,7 @@ class Contact(models.Model):
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
     deleted_at = models.DateTimeField(null=True, editable=False)
+    erased_at = models.DateTimeField(null=True, editable=False)  # blanked for good; a wish's indexes may remain
     merged_into = models.ForeignKey("self", models.SET_NULL, null=True, editable=False, related_name="+")
 
     sort_name = models.GeneratedField(

@@ -147,7 +147,7 @@ def bin_contacts(*, ids: Iterable[int], now: datetime | None = None) -> int:
 def restore_contact(*, contact: Contact) -> bool:
     """Take a contact out of the bin; False when it is not there, or was merged."""
     with transaction.atomic():
-        restored = Contact.objects.filter(pk=contact.pk, deleted_at__isnull=False, merged_into=None).update(
+        restored = Contact.objects.filter(pk=contact.pk, deleted_at__isnull=False, merged_into=None, erased_at=None).update(
             deleted_at=None, version=F("version") + 1, updated_at=timezone.now()
         )
         if restored:
