@@ -1,11 +1,16 @@
 """The built-in fields of a contact: what each is called, how a text becomes a value, and how a value becomes a text.
 
 One list for forms, imports, exports, the API and the rules of the score, so that they agree. No I/O.
+
+`field.parse(field.text(contact), reading)` is what the contact has. Several numbers are written
+`mobile: +15035550110 x12; +15035550111`, tags `a, b`; separators inside a label or a tag stand behind a backslash
+(`crm.fieldtypes.join_list`). `read_phones`, `write_phones`, `split_tags` and `join_tags` are for whoever has no contact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -13,9 +18,21 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
+from base.text import to_stored
+from base.words import fold
 from crm.enums import Status
-from crm.fieldtypes import FALSE_WORDS, TRUE_WORDS, FieldError, Reading, parse_moment, parse_url, read_decimal
-from crm.phones import PhoneError, to_e164
+from crm.fieldtypes import (
+    FALSE_WORDS,
+    TRUE_WORDS,
+    FieldError,
+    Reading,
+    join_list,
+    parse_moment,
+    parse_url,
+    read_money,
+    split_list,
+)
+from crm.phones import MAX_NUMBERS, PhoneError, looks_like_number, read_number, split_numbers, write_number
 
 if TYPE_CHECKING:
     from crm.models import Contact
@@ -35,7 +52,7 @@ class ContactField:
 
 def _line(limit: int) -> Parse:
     def parse(raw: str, reading: Reading) -> str:
-        text = " ".join(raw.split())
+        text = " ".join(to_stored(raw).split())
         if len(text) > limit:
             raise FieldError(f"at most {limit} characters")
         return text
@@ -44,14 +61,14 @@ def _line(limit: int) -> Parse:
 
 
 def _notes(raw: str, reading: Reading) -> str:
-    text = raw.strip()
+    text = to_stored(raw).strip()
     if len(text) > 100_000:
         raise FieldError("at most 100,000 characters")
     return text
 
 
 def _email(raw: str, reading: Reading) -> str:
-    text = raw.strip().removeprefix("mailto:")
+    text = to_stored(raw).strip().removeprefix("mailto:")
     try:
         validate_email(text)
     except ValidationError:
@@ -59,38 +76,115 @@ def _email(raw: str, reading: Reading) -> str:
     return text
 
 
-def _phones(raw: str, reading: Reading) -> list[dict[str, str]]:
-    """Several numbers stand apart by `;` or a new line, each with its label before a colon: `mobile: +1 555 0100`."""
-    found = []
-    for part in raw.replace("\n", ";").split(";"):
-        label, colon, number = part.rpartition(":")
-        if not part.strip():
-            continue
+def read_phones(raw: str, region: str = "") -> list[dict[str, str]]:
+    """Return the numbers of a text as a contact keeps them: label, number and, where there is one, extension.
+
+    They stand apart as `crm.phones.split_numbers` knows, each with its label before a colon: `mobile: +1 555 0100`.
+    Raises FieldError, which names the piece that is no number.
+    """
+    found: list[dict[str, str]] = []
+    for piece in _pieces(raw, region):
+        label, text = _label_and_number(piece)
         try:
-            found.append({"label": label.strip()[:30] if colon else "", "number": to_e164(number.strip(), reading.region)})
+            number = read_number(text, region)
         except PhoneError as error:
             raise FieldError(str(error)) from None
+        found.append(phone_entry(number.e164, label=label, extension=number.extension))
+    if len(found) > MAX_NUMBERS:
+        raise FieldError(f"at most {MAX_NUMBERS} telephone numbers")
     return found
 
 
+def _pieces(raw: str, region: str) -> list[str]:
+    raw = to_stored(raw)
+    if "\\" in raw:  # as we write it: labels hold separators, which are marked
+        return [piece.strip() for piece in _MARKED.findall(raw) if piece.strip()]
+    return split_numbers(raw, region)
+
+
+_MARKED = re.compile(r"(?:\\.|[^;\n\\])+", re.DOTALL)
+_LABELED = re.compile(r"(?P<label>(?:\\.|[^\\])*):(?P<number>[^:]*)", re.DOTALL)
+_SCHEMES = ("tel", "sip", "sips", "callto")
+
+
+def _label_and_number(piece: str) -> tuple[str, str]:
+    """Return a number and the label before it. `tel:` is no label, and neither is another number."""
+    found = _LABELED.fullmatch(piece)
+    if found is None:
+        return "", piece
+    if found["label"].strip().casefold() in _SCHEMES:
+        return "", found["number"]
+    if looks_like_number(found["label"]) and "\\" not in found["label"]:
+        raise FieldError(f"“{piece[:60]}” holds two numbers: write them apart with ;")
+    label = re.sub(r"\\(.)", r"\1", found["label"], flags=re.DOTALL)
+    return clean_label(label), found["number"].strip()
+
+
+def clean_label(text: str) -> str:
+    """Return the label of a number as a contact keeps it: one line of at most thirty characters."""
+    return " ".join(to_stored(text).split())[:30].strip()
+
+
+def phone_entry(number: str, *, label: str = "", extension: str = "") -> dict[str, str]:
+    """Return a number (E.164) as a contact keeps it."""
+    return {"label": label, "number": number} | ({"extension": extension} if extension else {})
+
+
+def write_phones(phones: Iterable[Mapping[str, str]]) -> str:
+    """Return numbers in one text, as `read_phones` reads them."""
+    return "; ".join(
+        (f"{_written_label(phone['label'])}: " if phone["label"] else "")
+        + write_number(phone["number"], phone.get("extension", ""))
+        for phone in phones
+    )
+
+
+def _written_label(label: str) -> str:
+    text = re.sub(r"[\\:;,/|&]", r"\\\g<0>", label)
+    # What would be taken for a number, for its scheme, or for the extension of the number before.
+    is_odd = looks_like_number(label) or label.casefold() in _SCHEMES or label.casefold().startswith(("x", "ext", "#"))
+    return "\\" + text if is_odd and not text.startswith("\\") else text
+
+
+def _phones(raw: str, reading: Reading) -> list[dict[str, str]]:
+    return read_phones(raw, reading.region)
+
+
 def _status(raw: str, reading: Reading) -> str:
-    word = raw.strip().casefold().replace(" ", "_").replace("-", "_").replace(",", "")
-    if word in Status.values:
-        return word
-    raise FieldError(f"“{raw[:40]}” is none of: {', '.join(Status.values)}")
+    word = _status_word(raw)
+    known = {_status_word(key): key for key in Status.values} | {
+        _status_word(label): key for label, key in reading.statuses
+    }
+    if word in known:
+        return known[word]
+    labels = ", ".join(label for label, _ in reading.statuses) or ", ".join(Status.values)
+    raise FieldError(f"“{raw.strip()[:40]}” is none of: {labels}")
+
+
+def _status_word(text: str) -> str:
+    return " ".join(fold(to_stored(text)).replace("_", " ").replace("-", " ").replace(",", " ").split())
 
 
 def _value(raw: str, reading: Reading) -> Decimal:
-    value = read_decimal(raw.strip().lstrip("$€£¥").rstrip("$€£¥").strip()).quantize(Decimal("0.01"))
+    value = read_money(raw, reading)
     if abs(value) >= Decimal(10) ** 12:
         raise FieldError("the number is too large")
     return value
 
 
 def split_tags(raw: str) -> list[str]:
-    raw = raw.replace("\0", "").encode(errors="replace").decode()
-    parts = raw.replace("|", ",").replace(";", ",").replace("\n", ",").split(",")
-    return list(dict.fromkeys(filter(None, (" ".join(part.split()) for part in parts))))
+    """Return the tags of a text, each once: they stand apart by commas, semicolons, bars or lines."""
+    return clean_tags(split_list(to_stored(raw), ",;|\n"))
+
+
+def join_tags(tags: Iterable[str]) -> str:
+    """Return tags in one text, as `split_tags` reads them."""
+    return join_list(tags, ", ")
+
+
+def clean_tags(tags: Iterable[str]) -> list[str]:
+    """Return tags as a contact keeps them: composed, without blanks around them or double ones within, each once."""
+    return list(dict.fromkeys(filter(None, (" ".join(to_stored(tag).split()) for tag in tags))))
 
 
 def _tags(raw: str, reading: Reading) -> list[str]:
@@ -109,7 +203,7 @@ def _flag(raw: str, reading: Reading) -> bool:
 
 
 def _url(raw: str, reading: Reading) -> str:
-    return parse_url(raw.strip())
+    return parse_url(to_stored(raw).strip())
 
 
 def _attribute(name: str) -> Text:
@@ -118,12 +212,6 @@ def _attribute(name: str) -> Text:
         return "" if value is None else str(value)
 
     return text
-
-
-def _phones_text(contact: Contact) -> str:
-    return "; ".join(
-        f"{phone['label']}: {phone['number']}" if phone["label"] else phone["number"] for phone in contact.phones
-    )
 
 
 def _moment_text(name: str) -> Text:
@@ -149,7 +237,7 @@ FIELDS: dict[str, ContactField] = {
             "phones",
             "Phone",
             _phones,
-            _phones_text,
+            lambda contact: write_phones(contact.phones),
             ("phone", "telephone", "mobile", "cell", "number", "phone number", "tel"),
         ),
         _own("website", "Website", _url, "url", "web", "homepage", "site", "web address"),
@@ -161,7 +249,7 @@ FIELDS: dict[str, ContactField] = {
         _own("status", "Status", _status, "stage", "lead status"),
         _own("value", "Value", _value, "amount", "deal value", "worth"),
         _own("source", "Source", _line(80), "lead source", "origin"),
-        ContactField("tags", "Tags", _tags, lambda contact: ", ".join(contact.tags), ("labels", "groups", "tag")),
+        ContactField("tags", "Tags", _tags, lambda contact: join_tags(contact.tags), ("labels", "groups", "tag")),
         _own("notes", "Notes", _notes, "note", "comment", "comments", "description", "remarks"),
         _own("stripe_customer_id", "Stripe customer", _line(64), "stripe id"),
         ContactField("do_not_call", "Do not call", _flag, _moment_text("do_not_call_at"), ("dnc", "no calls")),

@@ -1,9 +1,16 @@
-"""How words are made comparable: lower case, without accents, cut at punctuation. The database does the same."""
+"""Words made comparable for whatever compares them in Python: `base.words.fold`, with punctuation as blanks."""
 
 from __future__ import annotations
 
 import re
 
+from django.contrib.postgres.search import SearchVectorField
+from django.db import models
+
+from base import words
+
+_PUNCTUATION = re.compile(r"[^\w\s]|_")
+# How the first version of the schema folded; a change of it would change that migration.
 _ACCENTS = {
     "a": "àáâãäåāăą",
     "c": "çćĉċč",
@@ -21,21 +28,24 @@ _ACCENTS = {
     "y": "ýÿŷ",
     "z": "źżž",
 }
-_PUNCTUATION = '.-_/@&,+:;()!?#*|"\\<>[]{}=~^'
-FOLD_FROM = "".join(_ACCENTS.values()) + "’" + _PUNCTUATION
-FOLD_TO = "".join(base * len(accented) for base, accented in _ACCENTS.items()) + " " + " " * len(_PUNCTUATION)
-_TABLE = str.maketrans(FOLD_FROM, FOLD_TO)
-_WORD = re.compile(r"\w+", re.UNICODE)
+_MARKS = '.-_/@&,+:;()!?#*|"\\<>[]{}=~^'
+_FROM = "".join(_ACCENTS.values()) + "’" + _MARKS
+_TO = "".join(base * len(accented) for base, accented in _ACCENTS.items()) + " " + " " * len(_MARKS)
 
 
 def fold(text: str) -> str:
-    return text.lower().translate(_TABLE)
-
-
-def prefix_query(text: str) -> str:
-    """Return a `to_tsquery` text that matches every word of `text` as the beginning of a word; empty for none.
-
-    >>> prefix_query("Zoë Mül")
-    'zoe:* & mul:*'
     """
-    return " & ".join(f"{word}:*" for word in _WORD.findall(fold(text)))
+    >>> fold("O'Neil-Strauß")
+    'o neil strauss'
+    """
+    folded = words.fold(text)
+    return _PUNCTUATION.sub(lambda mark: mark.group() if words.query_words(mark.group()) else " ", folded)
+
+
+class FoldedVector(models.Func):
+    """What `Contact.search` was made of before `crm.searchwords`."""
+
+    function = "to_tsvector"
+    output_field = SearchVectorField()
+    arg_joiner = " || ' ' || "
+    template = f"to_tsvector('simple'::regconfig, translate(lower(%(expressions)s), '{_FROM}', '{_TO}'))"

@@ -32,6 +32,13 @@ _SPELLED = frozenset({"266696687", "7378742833", "2562533", "8656696", "86282452
 _SIP = re.compile(r"^\s*(?:\"?[^<\"]*\"?\s*<)?\s*(sips?|tel):([^>]*)>?\s*$", re.IGNORECASE)
 
 
+# What certainly parts two numbers in one cell: Google's ` ::: `, a line, a bar, and a semicolon that no extension follows.
+_CERTAIN = re.compile(r"\s*:::\s*|[\n\r|]+|;(?!\s*(?:ext|x|#))", re.IGNORECASE)
+# What may part two numbers, or belong to one: `030/123456`, `+1 415 555 0134, ext. 22`.
+_POSSIBLE = re.compile(r"\s+(?:or|and|und|oder|ou|o|y|e|et)\s+|[,/&]", re.IGNORECASE)
+MAX_NUMBERS = 50  # in one cell
+
+
 class PhoneError(ValueError):
     """The text is no telephone number; the message is for people."""
 
@@ -65,9 +72,52 @@ def read_number(text: str, region: str = "") -> Number:
     return Number(_read(_tidy(text[: found.start()] if found else text), region), extension)
 
 
+def split_numbers(text: str, region: str = "") -> list[str]:
+    """Return the pieces of a cell that are numbers of their own, unread; labels stay with their piece.
+
+    A comma, a slash or a word such as "or" parts two numbers only where each piece is one.
+
+    >>> split_numbers("030/123456 ::: +1 (503) 555-0192 / +1 (503) 555-0193", "DE")
+    ['030/123456', '+1 (503) 555-0192', '+1 (503) 555-0193']
+    """
+    found: list[str] = []
+    for piece in filter(str.strip, _CERTAIN.split(text)):
+        parts = [part.strip() for part in _POSSIBLE.split(piece) if part.strip()]
+        found += parts if len(parts) > 1 and all(_is_readable(part, region) for part in parts) else [piece.strip()]
+    return found
+
+
+def read_numbers(text: str, region: str = "") -> list[Number]:
+    """Return every number of a cell, each once, in order. Raises PhoneError, which names the piece that is none."""
+    pieces = split_numbers(text, region)
+    if len(pieces) > MAX_NUMBERS:
+        raise PhoneError(f"at most {MAX_NUMBERS} telephone numbers")
+    return list(dict.fromkeys(read_number(piece, region) for piece in pieces))
+
+
+def _is_readable(text: str, region: str) -> bool:
+    if sum(character.isdigit() for character in text) < 7:  # an area's code, or the last digits of a second number
+        return False
+    try:
+        read_number(text, region)
+    except PhoneError:
+        return False
+    return True
+
+
 def to_e164(text: str, region: str = "") -> str:
     """Return the number in E.164 form, without its extension. Raises PhoneError."""
     return read_number(text, region).e164
+
+
+def write_number(number: str, extension: str = "") -> str:
+    """Return a number and its extension as `read_number` reads them: `+15035550110 x123`."""
+    return f"{number} x{extension}" if extension else number
+
+
+def tel_uri(number: str, extension: str = "") -> str:
+    """Return what a link to a number dials (RFC 3966)."""
+    return f"tel:{number};ext={extension}" if extension else f"tel:{number}"
 
 
 def is_e164(text: str) -> bool:
@@ -204,4 +254,7 @@ def _international(bare: str, text: str) -> str:
         raise PhoneError(f"“{text}” begins with no country's code.") from None
     if phonenumbers.is_valid_number(number):
         return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    too_long = phonenumbers.is_possible_number_with_reason(number) == phonenumbers.ValidationResult.TOO_LONG
+    if too_long and len(spellings(bare)) == 1:  # two numbers that run together, or one with an extension unmarked
+        raise PhoneError(f"“{text}” is too long for a telephone number.")
     return bare

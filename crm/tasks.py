@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 
 from crm import tallies
-from crm.models import CustomField
-from crm.services import fields, jobs, purging, reminders, scoring
+from crm.models import Contact, CustomField
+from crm.services import fields, jobs, purging, reindexing, reminders, scoring
 from tenants.celery import HEADER, for_each_tenant, publish
 from tenants.models import Tenant
 
@@ -37,6 +37,12 @@ def index_custom_field(*, field_id: int) -> None:
         publish(index_custom_field, field_id=field_id, countdown=3)
 
 
+@shared_task(name="crm.index_parts")  # type: ignore[untyped-decorator]
+def index_parts() -> None:
+    if reindexing.index_parts():
+        publish(index_parts)
+
+
 @shared_task(name="crm.sweep_reminders")  # type: ignore[untyped-decorator]
 def sweep_reminders() -> None:
     for_each_tenant(lambda tenant: reminders.send_reminders(tenant=tenant))
@@ -54,6 +60,8 @@ def sweep_jobs() -> None:
             publish(index_custom_field, field_id=field_id, headers=headers)
         if scoring.somebody_is_new():
             publish(score_everybody, only_new=True, headers=headers)
+        if Contact.objects.filter(parts_version=0).exists():
+            publish(index_parts, headers=headers)
         tallies.compact()
 
     for_each_tenant(sweep)

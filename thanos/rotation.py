@@ -88,8 +88,9 @@ def _indexes(row: models.Model) -> dict[str, object]:
     if isinstance(row, CallMessage):
         return {"words": blind_words(row.text)}
     if isinstance(row, Contact):
-        found = columns({"contact_email": row.contact_email, "phones": row.phones}, contact=row)
-        return {name: found[name] for name in ("email_index", "phone_indexes")}
+        sealed = {"contact_email": row.contact_email, "phones": row.phones, "address": row.address}
+        found = columns(sealed, contact=row)
+        return {name: found[name] for name in ("email_index", "email_parts", "phone_indexes", "address_parts")}
     if isinstance(row, EmailMessage):
         return {"email_index": blind_index(row.to_email)}
     if isinstance(row, Suppression):

@@ -25,6 +25,7 @@ from crm.models.setup import crm_settings
 from crm.selectors.contacts import filter_contacts, page_of_contacts, read_cursor
 from crm.selectors.people import people_of
 from crm.services.contacts import ConflictError, bin_contacts, create_contact, restore_contact, update_contact
+from crm.services.erasing import erase_person
 from crm.services.merging import MergeError, merge_contacts, undo_merge
 from tenants.audit import record
 from tenants.enums import AuditAction, Scope
@@ -182,6 +183,10 @@ class MergeSerializer(StrictTypesMixin, serializers.Serializer[Any]):
     )
 
 
+class ErasureSerializer(serializers.Serializer[Any]):
+    erased = serializers.DictField(child=serializers.IntegerField(), help_text="How many rows, by kind.")
+
+
 class MergeRecordSerializer(serializers.ModelSerializer[MergeRecord]):
     class Meta:
         model = MergeRecord
@@ -312,6 +317,16 @@ class ContactViewSet(IdempotentCreateMixin, viewsets.ModelViewSet[Contact]):
         restore_contact(contact=contact)
         contact.refresh_from_db()
         return Response(self.get_serializer(contact).data)
+
+    @extend_schema(request=None, responses={200: ErasureSerializer})
+    @action(detail=True, methods=["post"])
+    def erase(self, request: Request, pk: int) -> Response:
+        """Forget this person for good, in every room: contact, timeline, files, calls, messages. It cannot be undone.
+
+        That they want no contact stays known by an index nobody can read. A second time there is nothing left to erase.
+        """
+        contact = get_object_or_404(Contact, pk=pk)
+        return Response({"erased": erase_person(contact=contact, by=request.user)})  # type: ignore[arg-type]
 
     @extend_schema(request=MergeSerializer, responses={200: MergeRecordSerializer, 409: OpenApiTypes.OBJECT})
     @action(detail=True, methods=["post"])

@@ -45,7 +45,11 @@ class AttachmentSerializer(serializers.ModelSerializer[Attachment]):
 
 class InteractionSerializer(StrictTypesMixin, serializers.ModelSerializer[Interaction]):
     contact: Any = serializers.PrimaryKeyRelatedField(
-        queryset=Contact.objects.none(), pk_field=serializers.IntegerField(min_value=1, max_value=BIG)
+        queryset=Contact.objects.none(),
+        pk_field=serializers.IntegerField(min_value=1, max_value=BIG),
+        required=False,
+        allow_null=True,
+        help_text="Needed for all but tasks and follow-ups. A task without one can be given one later.",
     )
     content = serializers.CharField(max_length=100_000, required=False, allow_blank=True)
     user = serializers.IntegerField(source="user_id", required=False, allow_null=True, help_text="Who did it, or is to.")
@@ -77,10 +81,18 @@ class InteractionSerializer(StrictTypesMixin, serializers.ModelSerializer[Intera
         if not getattr(self.context.get("view"), "swagger_fake_view", False):
             self.fields["contact"].queryset = Contact.objects.live()  # type: ignore[attr-defined]
 
-    def validate_contact(self, contact: Contact) -> Contact:
-        if isinstance(self.instance, Interaction) and self.instance.contact_id != contact.pk:
+    def validate_contact(self, contact: Contact | None) -> Contact | None:
+        known = self.instance.contact_id if isinstance(self.instance, Interaction) else None
+        if known is not None and (contact is None or known != contact.pk):
             raise serializers.ValidationError("An entry stays with its contact.")
         return contact
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        kind = attrs.get("kind", self.instance.kind if isinstance(self.instance, Interaction) else InteractionKind.NOTE)
+        contact = attrs.get("contact", self.instance.contact_id if isinstance(self.instance, Interaction) else None)
+        if contact is None and kind not in TASK_KINDS:
+            raise serializers.ValidationError({"contact": ["Only tasks and follow-ups can be without a contact."]})
+        return attrs
 
     def validate_interaction_date(self, at: datetime) -> datetime:
         return _reckonable(at)
@@ -132,7 +144,7 @@ class InteractionViewSet(IdempotentCreateMixin, viewsets.ModelViewSet[Interactio
         data = dict(serializer.validated_data)
         user_id = data.pop("user_id", self.request.user.pk)
         serializer.instance = add_interaction(
-            contact=data["contact"],
+            contact=data.get("contact"),
             kind=data.get("kind", InteractionKind.NOTE),
             subject=data.get("subject", ""),
             content=data.get("content", ""),
@@ -144,7 +156,7 @@ class InteractionViewSet(IdempotentCreateMixin, viewsets.ModelViewSet[Interactio
 
     def perform_update(self, serializer: serializers.BaseSerializer[Interaction]) -> None:
         assert serializer.instance is not None  # there is something to update
-        values = {name: value for name, value in serializer.validated_data.items() if name != "contact"}
+        values = dict(serializer.validated_data)
         serializer.instance = update_interaction(interaction=serializer.instance, values=values)
 
     def perform_destroy(self, instance: Interaction) -> None:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.utils import timezone
 
-from crm.enums import InteractionKind
+from crm.enums import TASK_KINDS, InteractionKind
 from crm.fieldtypes import FieldError, Reading, parse_moment
 from crm.models import Interaction
 from crm.selectors.people import people_of
@@ -44,7 +44,10 @@ class InteractionForm(forms.Form):
     user = forms.ChoiceField(required=False, label="Who")
     files = FilesField(required=False, label="Files", widget=MultipleFiles(attrs={"multiple": True}))  # type: ignore[assignment]
 
-    def __init__(self, *args: Any, tenant: Tenant, entry: Interaction | None = None, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, tenant: Tenant, entry: Interaction | None = None, tasks: bool = False, **options: Any
+    ) -> None:
+        """With `tasks`, only tasks and follow-ups: nothing else goes without a contact."""
         self._zone = ZoneInfo(tenant.time_zone)
         if entry is not None:
             options["initial"] = {
@@ -56,6 +59,9 @@ class InteractionForm(forms.Form):
         super().__init__(*args, **options)
         people = [("", "nobody"), *((str(user.pk), user.get_full_name()) for user in people_of(tenant))]
         self.fields["user"] = forms.ChoiceField(choices=people, required=False, label="Who")
+        if tasks:
+            self.fields["kind"].choices = [(kind.value, kind.label) for kind in TASK_KINDS]  # type: ignore[attr-defined]
+            del self.fields["interaction_date"]
         if entry is not None:
             del self.fields["files"]
 
@@ -74,6 +80,6 @@ class InteractionForm(forms.Form):
         """Return what the service takes to change an entry."""
         data = self.cleaned_data
         found = {name: data[name] for name in ("kind", "subject", "content", "due_on", "remind_at")}
-        if data["interaction_date"]:
+        if data.get("interaction_date"):
             found["interaction_date"] = data["interaction_date"]
         return {**found, "user_id": int(data["user"]) if data["user"] else None}

@@ -6,6 +6,7 @@ from django import forms
 
 from crm.contactfields import FIELDS
 from crm.enums import InteractionKind, RuleKind
+from crm.fieldtypes import to_text
 from crm.models import ContactStatus, CrmSettings, CustomField, SavedView, ScoreRule
 
 
@@ -27,8 +28,9 @@ class CustomFieldForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["key"].disabled = True
             self.initial["options"] = "\n".join(self.instance.options)
             default = self.instance.default
-            self.initial["default"] = "; ".join(default) if isinstance(default, list) else default
+            self.initial["default"] = to_text(self.instance, default) if default is not None else None
         else:
+            self.initial["options"] = ""
             self.fields["key"].help_text = "Left empty, it is made from the label. It cannot be changed later."
 
     def clean_options(self) -> list[str]:
@@ -73,6 +75,11 @@ class StatusForm(forms.ModelForm):  # type: ignore[type-arg]
         model = ContactStatus
         fields = ["label", "colour", "position", "probability"]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():  # the table's headings are no labels to a screen reader
+            field.widget.attrs["aria-label"] = f"{field.label} of “{self.instance.label}”"
+
 
 StatusFormSet = forms.modelformset_factory(ContactStatus, form=StatusForm, extra=0)
 
@@ -86,13 +93,16 @@ class CrmSettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "new_lead_name",
             "call_subject",
             "caller_context",
+            "no_contact_context",
             "context_interactions",
             "do_not_contact_text",
+            "message_subject",
             "reminder_subject",
             "reminder_text",
         ]
         widgets = {
-            name: forms.Textarea(attrs={"rows": 3}) for name in ("caller_context", "do_not_contact_text", "reminder_text")
+            name: forms.Textarea(attrs={"rows": 3})
+            for name in ("caller_context", "no_contact_context", "do_not_contact_text", "reminder_text")
         }
 
 

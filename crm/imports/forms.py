@@ -6,7 +6,7 @@ from django import forms
 
 from crm.contactfields import split_tags
 from crm.enums import FieldType, Status
-from crm.fieldtypes import DAY_FORMATS
+from crm.fieldtypes import DAY_LABELS
 from crm.imports import mapping as columns
 from crm.imports.enums import FileKind, OnDuplicate
 from crm.imports.models import ContactImport
@@ -15,17 +15,6 @@ from crm.imports.sniffing import DELIMITERS, ENCODINGS
 from crm.models import ContactStatus
 from tenants.context import current_tenant
 from tenants.models import Membership
-
-_DAYS = {
-    "%Y-%m-%d": "2026-11-20",
-    "%d.%m.%Y": "20.11.2026",
-    "%m/%d/%Y": "11/20/2026 (month first)",
-    "%d/%m/%Y": "20/11/2026 (day first)",
-    "%Y/%m/%d": "2026/11/20",
-    "%d %b %Y": "20 Nov 2026",
-    "%d %B %Y": "20 November 2026",
-    "%B %d, %Y": "November 20, 2026",
-}
 
 
 class UploadForm(forms.Form):
@@ -72,7 +61,7 @@ class ColumnsForm(forms.Form):
     day_format = forms.ChoiceField(
         label="Days are written as",
         required=False,
-        choices=[("", "Any of the usual ways"), *((shape, _DAYS[shape]) for shape in DAY_FORMATS)],
+        choices=[("", "Any of the usual ways"), *DAY_LABELS.items()],
     )
     region = forms.RegexField(
         r"^[A-Za-z]{2}$",

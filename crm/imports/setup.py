@@ -17,7 +17,8 @@ from tenants.context import current_tenant
 from tenants.models import Membership
 
 _BESIDE = {
-    "contact_email": ("email_index",),
+    "contact_email": ("email_index", "email_parts"),
+    "address": ("address_parts",),
     "phones": ("phone_indexes",),
     "do_not_call_at": ("do_not_call_source",),
     "do_not_mail_at": ("do_not_mail_source",),

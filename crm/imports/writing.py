@@ -10,12 +10,13 @@ from typing import Any
 
 from django.db import connection
 
+from crm import blindparts
 from crm.models import Contact
 from thanos.encryption import blind_index, encrypt
 
 Columns = dict[str, Any]
 _ENCRYPTED = frozenset({"contact_email", "address", "phones"})
-_ARRAYS = frozenset({"tags", "phone_indexes"})
+_ARRAYS = frozenset({"tags", "phone_indexes", "email_parts", "address_parts"})
 _JSON = frozenset({"custom_fields", "score_reasons"})
 
 
@@ -28,8 +29,11 @@ def columns_of(values: Mapping[str, Any]) -> Columns:
     found = {key: value for key, value in values.items() if key != "id"}
     if "contact_email" in found:
         found["email_index"] = blind_index(found["contact_email"])
+        found["email_parts"] = blindparts.email_parts(found["contact_email"])
     if "phones" in found:
-        found["phone_indexes"] = sorted({blind_index(phone["number"]) for phone in found["phones"]})
+        found["phone_indexes"] = blindparts.phone_indexes(found["phones"])
+    if "address" in found:
+        found["address_parts"] = blindparts.address_parts(found["address"])
     for flag in ("do_not_call", "do_not_mail"):
         if found.get(f"{flag}_at"):
             found[f"{flag}_source"] = "import"

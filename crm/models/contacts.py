@@ -12,8 +12,10 @@ from django.db.models.functions import Coalesce, Lower, NullIf
 from django.urls import reverse
 from django.utils import timezone
 
+from crm.blindparts import PARTS_VERSION
 from crm.enums import FactSource, Status
-from crm.folding import FOLD_FROM, FOLD_TO
+from crm.folding import FoldedVector as FoldedVector  # the first migration finds it here
+from crm.searchwords import WordsVector
 from thanos.encryption import EncryptedJSONField, EncryptedTextField, blind_indexes
 
 LIVE = models.Q(deleted_at=None)
@@ -21,15 +23,7 @@ NO_CONTACT = models.Q(do_not_call_at__isnull=False) | models.Q(do_not_mail_at__i
 # Unknown dates and scores take part in sorting, last when the greatest comes first.
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 NO_SCORE = -1_000_000
-
-
-class FoldedVector(models.Func):
-    """The words of several columns, folded as `crm.folding.fold` folds what is searched for."""
-
-    function = "to_tsvector"
-    output_field = SearchVectorField()
-    arg_joiner = " || ' ' || "
-    template = f"to_tsvector('simple'::regconfig, translate(lower(%(expressions)s), '{FOLD_FROM}', '{FOLD_TO}'))"
+SEARCHED = ("contact_name", "business_name", "contact_role", "city", "postal_code", "website", "notes")
 
 
 class ContactQuerySet(models.QuerySet["Contact"]):
@@ -37,9 +31,9 @@ class ContactQuerySet(models.QuerySet["Contact"]):
         """Not in the bin, and not merged into another."""
         return self.filter(deleted_at=None)
 
-    def with_phone(self, number: str) -> ContactQuerySet:
-        """Contacts one of whose numbers is this one, in E.164 form."""
-        return self.filter(phone_indexes__overlap=blind_indexes(number))
+    def with_phone(self, *numbers: str) -> ContactQuerySet:
+        """Contacts one of whose numbers is one of these, in E.164 form."""
+        return self.filter(phone_indexes__overlap=[index for number in numbers for index in blind_indexes(number)])
 
     def with_email(self, address: str) -> ContactQuerySet:
         return self.filter(email_index__in=blind_indexes(address))
@@ -50,12 +44,15 @@ class Contact(models.Model):
     contact_name = models.CharField("name", max_length=200, blank=True)
     contact_email = EncryptedTextField("e-mail", blank=True)
     email_index = models.CharField(max_length=32, blank=True, editable=False)
+    email_parts = ArrayField(models.CharField(max_length=16), default=list, editable=False)
     contact_role = models.CharField("role", max_length=120, blank=True)
     # [{"label": "mobile", "number": "+15550100"}], the first being the one to ring.
     phones = EncryptedJSONField(blank=True, default=list)
+    # Of whole numbers, and of their last digits (crm.blindparts).
     phone_indexes = ArrayField(models.CharField(max_length=32), default=list, editable=False)
     website = models.CharField(max_length=300, blank=True)
     address = EncryptedTextField(blank=True)
+    address_parts = ArrayField(models.CharField(max_length=16), default=list, editable=False)
     city = models.CharField(max_length=120, blank=True)
     state = models.CharField(max_length=120, blank=True)
     postal_code = models.CharField(max_length=20, blank=True)
@@ -85,6 +82,9 @@ class Contact(models.Model):
     last_interaction_at = models.DateTimeField(null=True, editable=False)
     open_task_count = models.PositiveIntegerField(default=0, editable=False)
 
+    # Which version of crm.blindparts the three indexes are of; 0: to be made anew.
+    parts_version = models.PositiveSmallIntegerField(default=PARTS_VERSION, editable=False)
+
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.DO_NOTHING, null=True, editable=False, db_constraint=False, related_name="+"
     )
@@ -93,6 +93,7 @@ class Contact(models.Model):
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
     deleted_at = models.DateTimeField(null=True, editable=False)
+    erased_at = models.DateTimeField(null=True, editable=False)  # blanked for good; a wish's indexes may remain
     merged_into = models.ForeignKey("self", models.SET_NULL, null=True, editable=False, related_name="+")
 
     sort_name = models.GeneratedField(
@@ -101,7 +102,7 @@ class Contact(models.Model):
         db_persist=True,
     )
     search = models.GeneratedField(
-        expression=FoldedVector("contact_name", "business_name", "city", "notes"),
+        expression=WordsVector(*SEARCHED),
         output_field=SearchVectorField(),
         db_persist=True,
     )
@@ -143,6 +144,9 @@ class Contact(models.Model):
             models.Index(fields=["id"], name="contact_unscored", condition=LIVE & models.Q(scored_at=None)),
             # A caller's number is looked up while they wait: no list of what is still to be put in order.
             GinIndex(fields=["phone_indexes"], name="contact_phones", fastupdate=False),
+            GinIndex(fields=["email_parts"], name="contact_email_parts"),
+            GinIndex(fields=["address_parts"], name="contact_address_parts"),
+            models.Index(fields=["id"], name="contact_old_parts", condition=models.Q(parts_version=0)),
             GinIndex(fields=["tags"], name="contact_tags"),
             GinIndex(fields=["search"], name="contact_search"),
         ]

@@ -12,6 +12,7 @@ from crm.models.contacts import Contact
 from thanos.encryption import EncryptedTextField
 
 OPEN_TASK = models.Q(kind__in=TASK_KINDS, done_at=None)
+FREE = models.Q(contact=None, user=None)  # nobody's yet: shown to everybody
 
 
 class InteractionQuerySet(models.QuerySet["Interaction"]):
@@ -24,7 +25,8 @@ class InteractionQuerySet(models.QuerySet["Interaction"]):
 class Interaction(models.Model):
     """Something that happened with a contact, or is to be done."""
 
-    contact = models.ForeignKey(Contact, models.CASCADE, related_name="interactions")
+    # A task may have none: a message of somebody who cannot be named is for whoever looks at the list first.
+    contact = models.ForeignKey(Contact, models.CASCADE, null=True, blank=True, related_name="interactions")
     kind = models.CharField(max_length=10, choices=InteractionKind, default=InteractionKind.NOTE)
     subject = models.CharField(max_length=200, blank=True)
     content = EncryptedTextField(blank=True)
@@ -47,6 +49,11 @@ class Interaction(models.Model):
 
     class Meta:
         ordering = ["-interaction_date", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(contact__isnull=False) | models.Q(kind__in=TASK_KINDS), name="interaction_has_a_contact"
+            )
+        ]
         indexes = [
             models.Index(fields=["contact", "-interaction_date", "-id"], name="interaction_timeline"),
             models.Index(fields=["-interaction_date", "-id"], name="interaction_newest"),
@@ -54,6 +61,7 @@ class Interaction(models.Model):
             models.Index(
                 fields=["user", "due_on"], include=["contact", "id"], name="interaction_own_task", condition=OPEN_TASK
             ),
+            models.Index(fields=["due_on", "id"], name="interaction_free_task", condition=OPEN_TASK & FREE),
             models.Index(
                 fields=["remind_at"],
                 name="interaction_reminder",
@@ -65,6 +73,8 @@ class Interaction(models.Model):
         return self.subject or self.get_kind_display()
 
     def get_absolute_url(self) -> str:
+        if self.contact_id is None:
+            return reverse("crm:interaction-edit", args=[self.pk])
         return f"{reverse('crm:contact-detail', args=[self.contact_id])}#interaction-{self.pk}"
 
     @property

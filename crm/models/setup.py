@@ -46,11 +46,17 @@ class CrmSettings(models.Model):
         help_text="Told to the agent before it greets a caller it knows. {name}, {business}, {status}, {interactions} and "
         "{tasks} are filled in."
     )
+    no_contact_context = models.TextField(
+        help_text="Told to the agent after that, if the caller has said that they want no contact."
+    )
     context_interactions = models.PositiveSmallIntegerField(
         "how many interactions", validators=[MinValueValidator(0), MaxValueValidator(20)]
     )
     do_not_contact_text = models.TextField(help_text="What the agent says after noting that somebody wants no contact.")
     call_subject = models.CharField(max_length=120, help_text="The subject of a call on the timeline. {line} is filled in.")
+    message_subject = models.CharField(
+        max_length=120, help_text="The task made of a message whose caller is no contact. {caller} is filled in."
+    )
     reminder_subject = models.CharField(max_length=120, help_text="{task} and {contact} are filled in.")
     reminder_text = models.TextField(help_text="{task}, {contact}, {due} and {link} are filled in.")
 
@@ -59,6 +65,11 @@ class CrmSettings(models.Model):
 
     def __str__(self) -> str:
         return "CRM settings"
+
+
+def status_labels() -> tuple[tuple[str, str], ...]:
+    """Return what the tenant calls its statuses, for `fieldtypes.Reading`: (label, key)."""
+    return tuple(ContactStatus._default_manager.values_list("label", "key"))
 
 
 def crm_settings() -> CrmSettings:

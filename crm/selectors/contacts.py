@@ -13,27 +13,27 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.contrib.postgres.search import SearchQuery
 from django.db import connection, transaction
 from django.db.models import BooleanField, F, Func, Q, QuerySet, Value
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce, Lower
 from django.http import QueryDict
 
+from base.text import to_stored
+from crm import blindparts
 from crm.enums import FieldType
 from crm.fieldtypes import is_storable
 from crm.filters import ContactFilter, CustomCondition, parse_filter
-from crm.folding import prefix_query
 from crm.models import Contact, CustomField
 from crm.models.contacts import NEVER, NO_CONTACT, NO_SCORE
 from crm.models.setup import crm_settings
-from crm.phones import PhoneError, looks_like_number, to_e164
+from crm.phones import PhoneError, spellings, to_e164
 from tenants.models import Tenant, User
 from thanos.encryption import blind_indexes
 
@@ -96,17 +96,42 @@ def filter_contacts(chosen: ContactFilter, *, tenant: Tenant, user: User | None)
 
 
 def _matches(text: str) -> Q:
-    """Personal data is found by the whole of it, everything else by the beginnings of its words."""
-    if "@" in text and " " not in text:
-        return Q(email_index__in=blind_indexes(text))
-    if looks_like_number(text):
-        try:
-            number = to_e164(text, crm_settings().phone_region)
-        except PhoneError:
-            number = "+" + "".join(character for character in text if character.isdigit())
-        return Q(phone_indexes__overlap=blind_indexes(number))
-    query = prefix_query(text)
-    return Q(search=SearchQuery(query, config="simple", search_type="raw")) if query else Q(pk__in=[])
+    """Return what finds a text: as beginnings of words, and as a number, an address or a street, or a part of one.
+
+    Nothing is decided by the look of the text: `20261234` may be in the notes as well as the end of a number.
+    """
+    text = to_stored(text).strip()
+    found = Q(RawSQL("crm_contact.search @@ public.crm_query(%s)", [text], output_field=BooleanField()))
+    if streets := blindparts.street_asked(text):
+        found |= _has_all("address_parts", streets)
+    if "@" in text or "." in text:
+        found |= Q(email_index__in=blind_indexes(text))
+        if parts := blindparts.email_asked(text):
+            found |= _has_all("email_parts", parts)
+    if not any(character.isalpha() for character in text):
+        found |= _is_number(text)
+    return found
+
+
+def _is_number(text: str) -> Q:
+    found = Q(pk__in=[])
+    with suppress(PhoneError):
+        numbers = spellings(to_e164(text, crm_settings().phone_region))
+        found |= Q(phone_indexes__overlap=[index for number in numbers for index in blind_indexes(number)])
+    digits = "".join(character for character in text if character.isdecimal())
+    if text.lstrip().startswith("+"):
+        found |= Q(phone_indexes__overlap=blind_indexes("+" + digits))
+    if tails := blindparts.tails_asked(text):
+        found |= Q(phone_indexes__overlap=tails)
+    return found
+
+
+def _has_all(column: str, asked: Sequence[Sequence[str]]) -> Q:
+    """Return what has, of each part asked for, the index under one of the keys."""
+    found = Q()
+    for indexes in asked:
+        found &= Q(**{f"{column}__overlap": list(indexes)})
+    return found
 
 
 def _conditions(chosen: ContactFilter, zone: ZoneInfo, user: User | None) -> Iterator[Q]:

@@ -14,6 +14,7 @@ from django.db.models import Count, F, Q, QuerySet, Value
 
 from crm.enums import InteractionKind
 from crm.models import Contact, Interaction
+from crm.models.interactions import FREE
 from crm.selectors.contacts import RowComparison
 from tenants.models import User
 
@@ -70,10 +71,13 @@ class TaskCounts:
 
 
 def tasks(*, chosen: str, user: User | None, today: date) -> QuerySet[Interaction]:
-    """Return open tasks: `overdue`, `today`, `due` (both), `later`, or all of them; of one person, or of everybody."""
+    """Return open tasks: `overdue`, `today`, `due` (both), `later`, or all of them; of one person, or of everybody.
+
+    What is nobody's and belongs to no contact, such as a message, is among everyone's own.
+    """
     found: Any = Interaction.objects.open_tasks().select_related("contact", "user")
     if user is not None:
-        found = found.filter(user=user)
+        found = found.filter(Q(user=user) | FREE)
     when = {
         "due": Q(due_on__lte=today),
         "overdue": Q(due_on__lt=today),
@@ -86,7 +90,7 @@ def tasks(*, chosen: str, user: User | None, today: date) -> QuerySet[Interactio
 def task_counts(*, user: User | None, today: date) -> TaskCounts:
     found: Any = Interaction.objects.open_tasks()
     if user is not None:
-        found = found.filter(user=user)
+        found = found.filter(Q(user=user) | FREE)
     row = found.order_by().aggregate(
         overdue=Count("pk", filter=Q(due_on__lt=today)),
         today=Count("pk", filter=Q(due_on=today)),

@@ -15,6 +15,7 @@ from django.utils import timezone
 from crm.enums import FactSource, InteractionKind
 from crm.models import Contact, ContactStatus, Interaction
 from crm.models.setup import CrmSettings, crm_settings
+from crm.phones import is_e164, spellings
 from crm.services.contacts import create_contact
 from crm.services.interactions import add_interaction
 
@@ -22,10 +23,10 @@ SOURCE = "phone call"
 
 
 def contact_of(number: str) -> Contact | None:
-    """Return the contact a number belongs to: of several, the one that was in touch last."""
+    """Return the contact a number belongs to, however it is spelled: of several, the one that was in touch last."""
     if not number:
         return None
-    found = Contact.objects.live().with_phone(number)
+    found = Contact.objects.live().with_phone(*spellings(number))
     return found.order_by(F("last_interaction_at").desc(nulls_last=True), "id").first()  # type: ignore[no-any-return]
 
 
@@ -33,9 +34,9 @@ def contact_for_caller(*, number: str, create: bool) -> Contact | None:
     """Return the contact of a caller; with `create` an unknown one becomes a lead."""
     with transaction.atomic():
         known = contact_of(number)
-        if known is not None or not create or not number.startswith("+"):
+        if known is not None or not create or not is_e164(number):
             return known
-        _one_at_a_time(number)  # two calls from one new number at once are one lead
+        _one_at_a_time(min(spellings(number)))  # two calls from one new number at once are one lead
         return contact_of(number) or create_contact(
             values={
                 "contact_name": crm_settings().new_lead_name,
@@ -50,7 +51,7 @@ def contact_for_caller(*, number: str, create: bool) -> Contact | None:
 
 def _wishes(number: str) -> dict[str, bool]:
     """What somebody with this number has asked for holds, even if their contact has been deleted since."""
-    before = Contact.objects.with_phone(number)
+    before = Contact.objects.with_phone(*spellings(number))
     return {
         flag: True for flag in ("do_not_call", "do_not_mail") if before.filter(**{f"{flag}_at__isnull": False}).exists()
     }
@@ -101,8 +102,8 @@ def caller_context(contact: Contact) -> str:
     text = settings.caller_context
     for name, value in values.items():
         text = text.replace("{" + name + "}", value or "unknown")
-    if contact.do_not_call_at:
-        text += " They have said that they do not want to be contacted."
+    if contact.do_not_call_at and settings.no_contact_context:
+        text += f" {settings.no_contact_context}"
     return text
 
 

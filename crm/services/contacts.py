@@ -8,10 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import BooleanField, F, Q
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from base.text import to_stored
+from base.words import fold
+from crm import blindparts
+from crm.contactfields import clean_tags
 from crm.enums import FactSource
 from crm.hooks.enums import Event
 from crm.hooks.services.emitting import emit
@@ -23,6 +28,8 @@ from thanos.encryption import blind_index, blind_indexes
 
 PERSONAL = ("contact_email", "phones")  # fields with a blind index beside them
 FLAGS = ("do_not_call", "do_not_mail")
+SAME_WORDS = 50  # of those with the same words, how many are compared
+_DERIVED = ("email_index", "email_parts", "phone_indexes", "address_parts")
 
 
 class ConflictError(Exception):
@@ -70,7 +77,7 @@ def update_contact(
         Contact.objects.filter(pk=current.pk).update(**changed, version=F("version") + 1, updated_at=now)
         after: Contact = Contact.objects.get(pk=current.pk)
         remember_tags(after.tags)
-        payload = {**contact_payload(after), "changed": sorted(name for name in changed if not name.endswith("_index"))}
+        payload = {**contact_payload(after), "changed": sorted(name for name in changed if name not in _DERIVED)}
         emit(event=Event.CONTACT_CHANGED, data=payload, key=f"contact:{after.pk}:{after.version}")
     rescore_later([after.pk])
     return after
@@ -91,11 +98,18 @@ def columns(
     now: datetime | None = None,
 ) -> dict[str, Any]:
     """Return what the columns hold for checked values: blind indexes and dates of facts included."""
-    found = {name: value for name, value in values.items() if name not in FLAGS}
+    found = {
+        name: to_stored(value) if isinstance(value, str) else value for name, value in values.items() if name not in FLAGS
+    }
+    if "tags" in found:
+        found["tags"] = clean_tags(found["tags"])
     if "contact_email" in found:
         found["email_index"] = blind_index(found["contact_email"])
+        found["email_parts"] = blindparts.email_parts(found["contact_email"])
     if "phones" in found:
-        found["phone_indexes"] = sorted({blind_index(phone["number"]) for phone in found["phones"]})
+        found["phone_indexes"] = blindparts.phone_indexes(found["phones"])
+    if "address" in found:
+        found["address_parts"] = blindparts.address_parts(found["address"])
     for flag in FLAGS:
         if flag in values:
             had = getattr(contact, f"{flag}_at") if contact else None
@@ -133,7 +147,7 @@ def bin_contacts(*, ids: Iterable[int], now: datetime | None = None) -> int:
 def restore_contact(*, contact: Contact) -> bool:
     """Take a contact out of the bin; False when it is not there, or was merged."""
     with transaction.atomic():
-        restored = Contact.objects.filter(pk=contact.pk, deleted_at__isnull=False, merged_into=None).update(
+        restored = Contact.objects.filter(pk=contact.pk, deleted_at__isnull=False, merged_into=None, erased_at=None).update(
             deleted_at=None, version=F("version") + 1, updated_at=timezone.now()
         )
         if restored:
@@ -165,15 +179,24 @@ def find_duplicates(
     rules += [Q(phone_indexes__overlap=number_indexes)] * bool(number_indexes)
     rules += [same_name & ~Q(contact_name="")] if same_name is not None and business_name else []
     rules += [Q(sort_name=contact_name.lower(), business_name="")] if contact_name and not business_name else []
+    same_words = Q(RawSQL("crm_contact.search @@ public.crm_query(%s)", [contact_name], output_field=BooleanField()))
     found: dict[int, Contact] = {}
     named = Contact.objects.live().annotate(lower_name=F("sort_name"), lower_business=Lower("business_name"))
     for rule in rules:  # each by its own index; one question with OR would read the whole table
         for contact in named.filter(rule).exclude(pk=exclude)[:limit]:  # type: ignore[misc]
             found.setdefault(contact.pk, contact)
+    if contact_name:  # `Jose Garcia` is `José García`
+        for contact in named.filter(same_words).exclude(pk=exclude)[:SAME_WORDS]:  # type: ignore[misc]
+            if _is_namesake(contact, contact_name, business_name):
+                found.setdefault(contact.pk, contact)
     return [
         Duplicate(contact, _reasons(contact, set(email_indexes), set(number_indexes), contact_name, business_name))
         for contact in list(found.values())[:limit]
     ]
+
+
+def _is_namesake(contact: Contact, name: str, business: str) -> bool:
+    return fold(contact.contact_name) == fold(name) and fold(contact.business_name) == fold(business)
 
 
 def _reasons(contact: Contact, emails: set[str], numbers: set[str], name: str, business: str) -> list[str]:
@@ -182,7 +205,6 @@ def _reasons(contact: Contact, emails: set[str], numbers: set[str], name: str, b
         reasons.append("same e-mail address")
     if numbers & set(contact.phone_indexes):
         reasons.append("same number")
-    same = contact.contact_name.lower() == name.lower() and contact.business_name.lower() == business.lower()
-    if name and same:
+    if name and _is_namesake(contact, name, business):
         reasons.append("same name in the same business" if business else "same name")
     return reasons

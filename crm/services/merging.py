@@ -67,6 +67,7 @@ def choices(kept: Contact, merged: Contact) -> list[Choice]:
 def merge_contacts(*, kept: Contact, merged: Contact, take: Mapping[str, str], by: User | None) -> MergeRecord:
     """Merge one contact into another. `take` names, by field, whose value stays: "kept" or "merged".
 
+    Of fields it does not name, the kept contact's value stays, and where that is empty the other's survives.
     Numbers, tags and notes are joined, and a wish not to be contacted survives whichever of the two had it.
     Raises MergeError.
     """
@@ -103,9 +104,13 @@ def merge_contacts(*, kept: Contact, merged: Contact, take: Mapping[str, str], b
 
 def _joined(kept: Contact, merged: Contact, take: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    if take.get("owner") == "merged" or kept.owner_id is None:
+    if take.get("owner") == "merged" or (kept.owner_id is None and "owner" not in take):
         values["owner_id"] = merged.owner_id
-    custom = dict(kept.custom_fields)
+    # What only one of them has survives, unless somebody chose that it should not.
+    custom = {key: value for key, value in merged.custom_fields.items() if CUSTOM + key not in take} | kept.custom_fields
+    for name in FIELDS:
+        if name not in (*JOINED, *FLAGS, *take) and getattr(kept, name) in ("", None):
+            values[name] = getattr(merged, name)
     for name, side in take.items():
         if side != "merged":
             continue
@@ -116,8 +121,8 @@ def _joined(kept: Contact, merged: Contact, take: Mapping[str, str]) -> dict[str
                 custom[key] = merged.custom_fields[key]
         elif name in FIELDS and name not in (*JOINED, *FLAGS):
             values[name] = getattr(merged, name)
-    numbers = {phone["number"] for phone in kept.phones}
-    values["phones"] = [*kept.phones, *(phone for phone in merged.phones if phone["number"] not in numbers)]
+    numbers = {_dialed(phone) for phone in kept.phones}
+    values["phones"] = [*kept.phones, *(phone for phone in merged.phones if _dialed(phone) not in numbers)]
     values["tags"] = list(dict.fromkeys((*kept.tags, *merged.tags)))
     values["notes"] = "\n\n".join(dict.fromkeys(filter(None, (kept.notes, merged.notes))))
     values["custom_fields"] = custom
@@ -128,6 +133,10 @@ def _joined(kept: Contact, merged: Contact, take: Mapping[str, str]) -> dict[str
         if getattr(kept, f"{flag}_at") is None and getattr(merged, f"{flag}_at") is not None:
             found |= {f"{flag}_at": getattr(merged, f"{flag}_at"), f"{flag}_source": getattr(merged, f"{flag}_source")}
     return found
+
+
+def _dialed(phone: Mapping[str, str]) -> tuple[str, str]:
+    return phone["number"], phone.get("extension", "")
 
 
 def _move(kept: Contact, merged: Contact) -> dict[str, Any]:

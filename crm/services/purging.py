@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from crm.models import Attachment, Contact, ContactChange
+from crm.models.contacts import NO_CONTACT
 from crm.services.attachments import delete_attachment
 from crm.services.jobs import forget_old_jobs
 from crm.signals import contacts_purged
@@ -21,7 +23,11 @@ def empty_bin(*, now: datetime | None = None) -> int:
     """Delete for good what has been in the bin for thirty days; return how many contacts."""
     now = now or timezone.now()
     total = 0
-    while ids := list(Contact.objects.filter(deleted_at__lt=now - KEPT_FOR).values_list("pk", flat=True)[:CHUNK]):
+    # Who was erased with a wish stays, so that it is still known: of them nothing is left but that.
+    wishing = NO_CONTACT & Q(erased_at__isnull=False)
+    while ids := list(
+        Contact.objects.filter(deleted_at__lt=now - KEPT_FOR).exclude(wishing).values_list("pk", flat=True)[:CHUNK]
+    ):
         total += purge_contacts(ids=ids, binned_before=now - KEPT_FOR)
     forget_old_jobs()
     return total

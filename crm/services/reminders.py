@@ -42,7 +42,11 @@ def send_reminders(*, tenant: Tenant, now: datetime | None = None) -> int:
 
 def _send(task: Interaction, tenant: Tenant, texts: CrmSettings) -> None:
     due = task.due_on.strftime("%d %B %Y") if task.due_on else "no date"
-    values = {"task": task.subject or task.get_kind_display(), "contact": task.contact.name, "due": due}
+    values = {
+        "task": task.subject or task.get_kind_display(),
+        "contact": task.contact.name if task.contact else "",
+        "due": due,
+    }
     values["link"] = f"{_origin(tenant)}{task.get_absolute_url()}"
     subject, text = texts.reminder_subject, texts.reminder_text
     for name, value in values.items():

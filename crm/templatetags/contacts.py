@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import template
+from django.http import QueryDict
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -28,6 +29,9 @@ _ICONS = {
 }
 
 
+_ARROWS = {"ascending": " ↑", "descending": " ↓"}
+
+
 @register.simple_tag(takes_context=True)
 def contact_status(
     context: dict[str, Any], contact: Contact, statuses: Mapping[str, ContactStatus] | None = None
@@ -44,6 +48,21 @@ def status_options(statuses: Mapping[str, ContactStatus], chosen: str) -> SafeSt
     """The options of a choice of status; made once for all cards of a column."""
     rows = ((key, SafeString(" selected" if key == chosen else ""), status.label) for key, status in statuses.items())
     return format_html_join("", '<option value="{}"{}>{}</option>', rows)
+
+
+@register.simple_tag(takes_context=True)
+def sort_header(context: dict[str, Any], label: str, first: str, other: str, classes: str = "") -> SafeString:
+    """The heading of a column that sorts the list: by `first`, and when it is sorted so already, by `other`."""
+    chosen = context["chosen"].sort
+    query = QueryDict(context["query"], mutable=True)
+    query["sort"] = other if chosen == first else first
+    if context.get("layout") == "cards":
+        query["layout"] = "cards"
+    state = {first: "descending" if first.startswith("-") else "ascending"}
+    state[other] = "descending" if other.startswith("-") else "ascending"
+    sorted_by = format_html(' aria-sort="{}"', state[chosen]) if chosen in state else ""
+    link = format_html('<a href="?{}">{}{}</a>', query.urlencode(), label, _ARROWS.get(state.get(chosen, ""), ""))
+    return format_html('<th scope="col" class="{}"{}>{}</th>', classes, sorted_by, link)
 
 
 @register.simple_tag

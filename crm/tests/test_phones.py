@@ -2,7 +2,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm.phones import Number, PhoneError, is_e164, read_caller, read_number, region_of, spellings, to_e164
+from crm.phones import (
+    Number,
+    PhoneError,
+    is_e164,
+    read_caller,
+    read_number,
+    read_numbers,
+    region_of,
+    spellings,
+    tel_uri,
+    to_e164,
+    write_number,
+)
 
 NUMBER = "+15557654399"
 
@@ -26,7 +38,9 @@ def test_numbers_as_people_write_them(text: str, region: str, number: str, exten
     assert read_number(text, region) == Number(number, extension)
 
 
-@pytest.mark.parametrize("text", ["", "5.55E+11", "+0", "+1", "12345", "call me", "+15551234567890123", "+999123456789"])
+@pytest.mark.parametrize(
+    "text", ["+1 503 555-0192/0193", "", "5.55E+11", "+0", "+1", "12345", "call me", "+15551234567890123", "+999123456789"]
+)
 def test_what_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(PhoneError):
         to_e164(text)
@@ -87,3 +101,36 @@ def test_mobile_numbers_with_two_spellings() -> None:
 
 def test_the_country_of_a_number() -> None:
     assert (region_of("+15550100"), region_of("+442079460018"), region_of("nonsense")) == ("US", "GB", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "numbers"),
+    [
+        ("+1 415 555 0134 ::: +1 415 555 0135", "", ["+14155550134", "+14155550135"]),
+        ("+1 (503) 555-0192 / +1 (503) 555-0193", "", ["+15035550192", "+15035550193"]),
+        ("+1 503 555 0194, +1 503 555 0195", "", ["+15035550194", "+15035550195"]),
+        ("+1 503 555 0194 or +1 503 555 0195", "", ["+15035550194", "+15035550195"]),
+        ("+1 503 555 0194\n+1 503 555 0194", "", ["+15035550194"]),
+        ("030/123456", "DE", ["+4930123456"]),
+        ("030/123456; 040/654321", "DE", ["+4930123456", "+4940654321"]),
+        ("", "", []),
+    ],
+)
+def test_several_numbers_of_one_cell_are_parted(text: str, region: str, numbers: list[str]) -> None:
+    assert read_numbers(text, region) == [Number(number) for number in numbers]
+
+
+@pytest.mark.parametrize("text", ["+1 415 555 0134, ext. 22", "+1 415 555 0134; ext 22", "+1 415 555 0134 x22"])
+def test_an_extension_stays_with_its_number(text: str) -> None:
+    number = Number("+14155550134", "22")
+
+    assert read_numbers(text) == [number]
+    assert read_number(write_number(number.e164, number.extension)) == number
+    assert tel_uri(number.e164, number.extension) == "tel:+14155550134;ext=22"
+
+
+def test_the_piece_that_is_no_number_is_named() -> None:
+    with pytest.raises(PhoneError, match="call me"):
+        read_numbers("+1 415 555 0134; call me")
+    with pytest.raises(PhoneError, match="at most"):
+        read_numbers(";".join(f"+1415555{n:04}" for n in range(60)))

@@ -33,6 +33,7 @@ from crm.services.contacts import (
     set_do_not_contact,
     update_contact,
 )
+from crm.services.erasing import erase_person, reach_of
 from tenants.access import MemberRequest, manager_required
 from tenants.audit import record_request
 from tenants.enums import AuditAction
@@ -77,7 +78,8 @@ def with_address(request: MemberRequest, response: HttpResponse) -> HttpResponse
 @require_GET
 @manager_required
 def contact_detail(request: MemberRequest, contact_id: int) -> HttpResponse:
-    contact = get_object_or_404(Contact.objects.select_related("owner", "created_by", "merged_into"), pk=contact_id)
+    known = Contact.objects.filter(erased_at=None).select_related("owner", "created_by", "merged_into")
+    contact = get_object_or_404(known, pk=contact_id)
     kind = request.GET.get("kind", "")
     page = timeline(contact=contact, kind=kind, cursor=request.GET.get("cursor"))
     context = {"contact": contact, "page": page, "kind": kind, "kinds": InteractionKind.choices}
@@ -85,6 +87,7 @@ def contact_detail(request: MemberRequest, contact_id: int) -> HttpResponse:
         return render(request, "crm/_timeline.html", context)
     context |= {
         "status": ContactStatus.objects.filter(pk=contact.status).first(),
+        "statuses": ContactStatus.objects.all(),
         "definitions": CustomField.objects.filter(is_active=True),
         "form": InteractionForm(
             tenant=request.tenant, initial={"kind": InteractionKind.NOTE, "user": str(request.user.pk)}
@@ -141,7 +144,7 @@ def _form_context(form: ContactForm) -> dict[str, Any]:
 @require_GET
 @manager_required
 def duplicates(request: MemberRequest) -> HttpResponse:
-    """Contacts that might be the one being typed."""
+    """Contacts that might be the one being typed: a piece of the form, or a page for whoever comes here directly."""
     values = {}
     for key in ("contact_email", "phones", "contact_name", "business_name"):
         try:
@@ -156,7 +159,8 @@ def duplicates(request: MemberRequest) -> HttpResponse:
         business_name=values["business_name"],
         exclude=int(exclude) if exclude.isascii() and exclude.isdigit() and len(exclude) < 19 else None,
     )
-    return render(request, "crm/_duplicates.html", {"duplicates": found})
+    template = "crm/_duplicates.html" if request.htmx else "crm/duplicates.html"
+    return render(request, template, {"duplicates": found, "asked": request.GET})
 
 
 @require_GET
@@ -178,6 +182,22 @@ def contact_delete(request: MemberRequest, contact_id: int) -> HttpResponse:
     return redirect("crm:contact-list")
 
 
+@require_http_methods(["GET", "POST"])
+@manager_required
+def contact_erase(request: MemberRequest, contact_id: int) -> HttpResponse:
+    """Say what would go and what would stay; do it once that is confirmed."""
+    contact = get_object_or_404(Contact, pk=contact_id, erased_at=None)
+    if request.method == "POST" and request.POST.get("confirmed") == "yes":
+        counts = erase_person(contact=contact, by=request.user)
+        gone = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+        messages.success(request, f"Erased for good: {gone}.")
+        return redirect("crm:contact-list")
+    reach = reach_of(contact=contact)
+    others = Contact.objects.filter(pk__in=reach.person.contact_ids).exclude(pk=contact.pk)
+    context = {"contact": contact, "others": others, "shared": reach.shared, "person": reach.person}
+    return render(request, "crm/contact_erase.html", context, status=422 if request.method == "POST" else 200)
+
+
 @require_POST
 @manager_required
 def contact_restore(request: MemberRequest, contact_id: int) -> HttpResponse:
@@ -196,6 +216,9 @@ def contact_status(request: MemberRequest, contact_id: int) -> HttpResponse:
     update_contact(contact=contact, values={"status": status.key})
     if request.headers.get("accept") == "application/json":
         return JsonResponse({"status": status.key, "label": status.label})
+    if request.POST.get("from") == "contact":
+        messages.success(request, f"The status is “{status.label}” now.")
+        return redirect(contact)
     query = QueryDict(request.POST.get("query", "")).urlencode()
     target = redirect("crm:contact-board")
     target["Location"] += f"?{query}" if query else ""
@@ -214,5 +237,7 @@ def contact_wishes(request: MemberRequest, contact_id: int) -> HttpResponse:
 @require_GET
 @manager_required
 def contact_bin(request: MemberRequest) -> HttpResponse:
-    binned = Contact.objects.filter(deleted_at__isnull=False, merged_into=None).order_by("-deleted_at", "-id")
+    binned = Contact.objects.filter(deleted_at__isnull=False, merged_into=None, erased_at=None).order_by(
+        "-deleted_at", "-id"
+    )
     return render(request, "crm/contact_bin.html", {"contacts": Paginator(binned, 100).get_page(request.GET.get("page"))})

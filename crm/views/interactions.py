@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from crm.enums import InteractionKind
 from crm.forms.interactions import InteractionForm
 from crm.models import Attachment, Contact, Interaction
 from crm.selectors.timeline import task_counts, tasks
@@ -20,6 +21,37 @@ from tenants.models import User
 
 TASK_LISTS = ("due", "overdue", "today", "later", "all")
 PAGE_SIZE = 100
+
+
+@require_http_methods(["GET", "POST"])
+@manager_required
+def task_add(request: MemberRequest) -> HttpResponse:
+    """A task that belongs to no contact, or to one that `contact` names."""
+    contact = None
+    if request.GET.get("contact"):
+        number = request.GET["contact"]
+        if not (number.isascii() and number.isdigit() and len(number) < 19):
+            raise Http404("no contact")
+        contact = get_object_or_404(Contact.objects.live(), pk=int(number))
+    initial = {"kind": InteractionKind.TASK, "user": str(request.user.pk), "due_on": today_of(request.tenant)}
+    form = InteractionForm(request.POST or None, request.FILES or None, tenant=request.tenant, initial=initial, tasks=True)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        entry = add_interaction(
+            contact=contact,
+            kind=data["kind"],
+            subject=data["subject"],
+            content=data["content"],
+            by=User.objects.filter(pk=data["user"]).first() if data["user"] else None,
+            due_on=data["due_on"],
+            remind_at=data["remind_at"],
+        )
+        for upload in data["files"]:
+            _attach(request, entry, upload)
+        messages.success(request, "The task is on the list.")
+        return redirect("crm:task-list")
+    context = {"form": form, "contact": contact, "is_task": True}
+    return render(request, "crm/interaction_form.html", context, status=422 if form.errors else 200)
 
 
 @require_POST
@@ -60,7 +92,7 @@ def _attach(request: MemberRequest, entry: Interaction, upload: object) -> bool:
 @manager_required
 def interaction_edit(request: MemberRequest, interaction_id: int) -> HttpResponse:
     entry = get_object_or_404(Interaction.objects.select_related("contact"), pk=interaction_id, contact__deleted_at=None)
-    form = InteractionForm(request.POST or None, tenant=request.tenant, entry=entry)
+    form = InteractionForm(request.POST or None, tenant=request.tenant, entry=entry, tasks=entry.contact_id is None)
     if request.method == "POST" and form.is_valid():
         update_interaction(interaction=entry, values=form.values())
         messages.success(request, "Saved.")
@@ -76,7 +108,7 @@ def interaction_delete(request: MemberRequest, interaction_id: int) -> HttpRespo
     contact = entry.contact
     delete_interaction(interaction=entry)
     messages.success(request, "Deleted.")
-    return redirect(contact)
+    return redirect(contact or "crm:task-list")
 
 
 @require_POST
