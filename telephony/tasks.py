@@ -71,10 +71,12 @@ def fetch_recording(self: Any, *, recording_id: int) -> None:
 def sweep_open_calls() -> None:
     """Finalise calls whose end nobody told us, and free the seats of those that are over."""
     held = calls_held()
+    carrier_answers = True
 
     def sweep(tenant: Tenant) -> None:
-        for call in finishing.doubtful_calls(timezone.now(), held=held):
-            finishing.reconcile_call(call=call)
+        nonlocal carrier_answers
+        doubtful = finishing.doubtful_calls(timezone.now(), held=held)
+        carrier_answers = finishing.reconcile_calls(doubtful, ask=carrier_answers)
         for call_id in callers.unlogged_calls():
             callers.log_call(call_id=call_id)
         for call_id in metering.unmetered_calls():

@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from telephony.engines.registry import is_configured
 from telephony.enums import EngineName
+from telephony.services.carrier import outage
 from telephony.transcripts.entries import STREAM
 from telephony.workers import reports, worker
 from tenants.context import in_public
@@ -93,5 +94,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
             sockets.labels(report.name).set(len(report.sockets))
         pending = Gauge("thanos_transcript_entries_waiting", "Entries not yet in the database.", registry=registry)
         pending.set(sync_client().xlen(STREAM))  # type: ignore[arg-type]
+        unasked = Gauge("thanos_carrier_api_failing", "Failed questions to the carrier in a row.", registry=registry)
+        away = outage()
+        unasked.set(away.count if away else 0)
     Gauge("thanos_draining", "1 while this process finishes its calls.", registry=registry).set(worker.is_draining)
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
