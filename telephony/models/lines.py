@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -9,6 +10,7 @@ from django.urls import reverse
 
 from agents.organisation.models import check_variables
 from agents.tools import all_tools
+from base.text import to_valid_json
 from telephony.enums import EngineName, OverBudget
 from telephony.hours import check_hours
 from tenants.models import E164
@@ -137,6 +139,13 @@ class Line(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("telephony:line-detail", args=[self.pk])
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Every text of a line is spoken, read by a model or shown: it is made valid once, whoever wrote it."""
+        for field in self._meta.concrete_fields:
+            if isinstance(field, models.CharField | models.TextField | models.JSONField):
+                setattr(self, field.attname, to_valid_json(getattr(self, field.attname)))
+        super().save(*args, **kwargs)
 
     def clean(self) -> None:
         if not isinstance(self.tools, list) or not all(isinstance(name, str) for name in self.tools):
