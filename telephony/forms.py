@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +9,9 @@ from agents.models import Agent
 from agents.organisation.forms import VariablesField
 from agents.tools import all_tools
 from telephony.enums import CallStatus, EndedReason
+from telephony.hours import HoursError, format_hours, parse_hours
 from telephony.models import Line
 from telephony.selectors import CallFilter
-
-DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 
 class CallFilterForm(forms.Form):
@@ -48,31 +46,22 @@ class CallFilterForm(forms.Form):
 
 
 class HoursField(forms.CharField):
-    """Opening hours as people write them, one span a line: `Monday 09:00-17:30`. Nothing: always open."""
+    """Opening hours as people write them; what of a line is not understood is refused. Nothing: always open."""
 
     widget = forms.Textarea
 
     def prepare_value(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return "\n".join(f"{DAYS[span['day']]} {span['opens']}-{span['closes']}" for span in value)
-        return value
+        return format_hours(value) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
-        spans = []
-        for line in (value or "").splitlines():
-            if not line.strip():
-                continue
-            day, _, span = line.strip().partition(" ")
-            opens, _, closes = span.replace(" ", "").replace("–", "-").partition("-")
-            matching = [n for n, name in enumerate(DAYS) if name.casefold().startswith(day.casefold()[:3])]
-            if not (matching and opens and closes):
-                raise forms.ValidationError(f"“{line.strip()}”: write a day and a span, such as Monday 09:00-17:30.")
-            spans.append({"day": matching[0], "opens": opens.zfill(5), "closes": closes.zfill(5)})
-        return spans
+        try:
+            return parse_hours(value or "")
+        except HoursError as error:
+            raise forms.ValidationError(str(error)) from None
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         try:
-            return json.dumps(initial) != json.dumps(self.to_python(data))
+            return bool(initial != self.to_python(data))
         except forms.ValidationError:
             return True
 
@@ -89,7 +78,9 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
         label="Names for prompts",
         help_text="On this line alone, one a line, such as opening_offer: ten percent off.",
     )
-    hours = HoursField(required=False, help_text="One span a line, such as Monday 09:00-17:30. Empty: always open.")
+    hours = HoursField(
+        required=False, help_text="Such as Mon-Fri 09:00-12:00, 13:00-17:00. One or more days a line. Empty: always open."
+    )
     tools = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
 
     class Meta:

@@ -137,15 +137,15 @@ class Line(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def get_absolute_url(self) -> str:
-        return reverse("telephony:line-detail", args=[self.pk])
-
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Every text of a line is spoken, read by a model or shown: it is made valid once, whoever wrote it."""
         for field in self._meta.concrete_fields:
             if isinstance(field, models.CharField | models.TextField | models.JSONField):
                 setattr(self, field.attname, to_valid_json(getattr(self, field.attname)))
         super().save(*args, **kwargs)
+
+    def get_absolute_url(self) -> str:
+        return reverse("telephony:line-detail", args=[self.pk])
 
     def clean(self) -> None:
         if not isinstance(self.tools, list) or not all(isinstance(name, str) for name in self.tools):
