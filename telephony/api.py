@@ -20,7 +20,7 @@ from agents.models import Agent
 from billing.selectors import PartCost
 from telephony.masking import mask_number, mask_numbers
 from telephony.models import Call, CallEvent, CallMessage, Line
-from telephony.selectors import consultations_of
+from telephony.selectors import consultations_of, written_number
 from telephony.services.lines import agents_for_lines
 from tenants.audit import record
 from tenants.enums import AuditAction, Scope
@@ -126,7 +126,7 @@ class CallSerializer(serializers.ModelSerializer[Call]):
 FILTERS = [
     OpenApiParameter("call_sid", OpenApiTypes.STR, description="One call, by the carrier's SID."),
     OpenApiParameter("status", OpenApiTypes.STR, description="Such as in-progress or completed."),
-    OpenApiParameter("number", OpenApiTypes.STR, description="Calls from or to this number, in E.164 form."),
+    OpenApiParameter("number", OpenApiTypes.STR, description="Calls from or to this number, in any spelling."),
     OpenApiParameter("q", OpenApiTypes.STR, description="Calls in which these words were said."),
 ]
 
@@ -146,7 +146,7 @@ class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
             if value := params.get(name, "").replace("\0", ""):
                 calls = calls.filter(**{name: value})
         if number := params.get("number"):
-            calls = calls.with_number(number)
+            calls = calls.with_number(written_number(number))
         if text := params.get("q"):
             calls = calls.with_words(text)
         messages = Prefetch("messages", CallMessage.objects.order_by("sequence"))

@@ -119,7 +119,18 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
         (
             "Agent",
             "Who answers, and how.",
-            ("name", "is_active", "agent", "agent_name", "greeting", "prompt", "variables", "tools", "creates_leads"),
+            (
+                "name",
+                "is_active",
+                "agent",
+                "agent_name",
+                "greeting",
+                "prompt",
+                "variables",
+                "tools",
+                "creates_leads",
+                "details_by_number",
+            ),
         ),
         (
             "Voice and models",

@@ -18,8 +18,11 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from agents.collaboration.models import Collaboration
+from base.text import to_valid
 from billing.enums import Kind
 from billing.selectors import PartCost, cost_of_part
+from crm.models.setup import crm_settings
+from crm.phones import looks_like_number, read_caller
 from telephony.enums import OPEN_STATUSES, Direction
 from telephony.models import Call, CallEvent, CallMessage
 from tenants.models import Tenant
@@ -141,11 +144,6 @@ def consultations_of(call: Call, tenant: Tenant) -> list[Consultation]:
     return [Consultation(record, of_call(part=record.pk.hex)) for record in records]
 
 
-def looks_like_number(text: str) -> bool:
-    digits = [character for character in text if character.isdigit()]
-    return len(digits) >= 5 and not any(character.isalpha() for character in text)
-
-
 def filter_calls(chosen: CallFilter, *, zone: ZoneInfo) -> QuerySet[Call]:
     calls: Any = Call.objects.select_related("line")
     if chosen.query:
@@ -169,9 +167,15 @@ def filter_calls(chosen: CallFilter, *, zone: ZoneInfo) -> QuerySet[Call]:
 
 
 def written_number(text: str) -> str:
-    """Return a number as people write it in E.164 form, as far as that can be told without knowing the country."""
+    """Return a number as people write it in E.164 form, or a SIP address; what is neither stays as it is.
+
+    A number without a country is one of the organisation's own.
+    """
+    caller = read_caller(to_valid(text), crm_settings().phone_region)
+    if caller.number or caller.address:
+        return caller.number or caller.address
     digits = "".join(character for character in text if character.isdigit())
-    return "+" + digits.removeprefix("00")
+    return "+" + digits.removeprefix("00") if looks_like_number(text) else text.strip()
 
 
 def page_of_calls(calls: QuerySet[Call], cursor: str | None) -> CallPage:

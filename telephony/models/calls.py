@@ -12,6 +12,7 @@ from django.db.models.sql import InsertQuery
 from django.urls import reverse
 from django.utils import timezone
 
+from crm.phones import spellings
 from telephony.enums import (
     OPEN_STATUSES,
     CallStatus,
@@ -24,7 +25,10 @@ from telephony.enums import (
     Role,
     SummaryStatus,
 )
+from telephony.twilio.callers import ATTESTED
 from thanos.encryption import EncryptedJSONField, EncryptedTextField, blind_indexes, blind_word, words
+
+ATTESTATION_LENGTH = 40
 
 
 class CallQuerySet(models.QuerySet["Call"]):
@@ -41,8 +45,8 @@ class CallQuerySet(models.QuerySet["Call"]):
         return self.filter(status__in=OPEN_STATUSES)
 
     def with_number(self, number: str) -> CallQuerySet:
-        """Calls from or to a number, written in full."""
-        indexes = blind_indexes(number)
+        """Calls from or to a number in E.164 form, however the network spells it; or from a SIP address."""
+        indexes = [index for spelling in spellings(number) for index in blind_indexes(spelling)]
         return self.filter(models.Q(from_index__in=indexes) | models.Q(to_index__in=indexes))
 
     def with_words(self, text: str) -> CallQuerySet:
@@ -68,6 +72,9 @@ class Call(models.Model):
     )
     from_number = EncryptedTextField(blank=True)
     from_index = models.CharField(max_length=32, blank=True, db_index=True)
+    # As the carrier wrote it, such as a SIP address, where that is not the number; and what it says of the number's truth.
+    from_raw = EncryptedTextField(blank=True)
+    attestation = models.CharField(max_length=ATTESTATION_LENGTH, blank=True)
     to_number = EncryptedTextField(blank=True)
     to_index = models.CharField(max_length=32, blank=True, db_index=True)
 
@@ -140,6 +147,11 @@ class Call(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("telephony:call-detail", args=[self.pk])
+
+    @property
+    def is_attested(self) -> bool:
+        """Tell whether the calling network vouches for the caller's number; otherwise anybody may have sent it."""
+        return self.attestation == ATTESTED
 
     @property
     def is_open(self) -> bool:

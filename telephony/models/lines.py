@@ -124,6 +124,12 @@ class Line(models.Model):
     creates_leads = models.BooleanField(
         "unknown callers become leads", default=True, help_text="Each new number that calls is a contact afterwards."
     )
+    details_by_number = models.BooleanField(
+        "a number is proof of who is calling",
+        default=False,
+        help_text="A caller's number can be forged. Off: the agent tells details of a contact only when the network "
+        "vouches for the number, or the caller names another detail. On: the number alone is enough.",
+    )
     summary_prompt = models.TextField(help_text="Tells the language model how to summarise a call.")
 
     updated_at = models.DateTimeField(auto_now=True)

@@ -15,10 +15,12 @@ from django.utils import timezone
 
 from agents.models import AgentVersion
 from agents.selectors import version_for
+from base.text import to_valid
 from telephony.engines.registry import choose_engine, is_configured
 from telephony.enums import CallStatus, Direction, EndedReason, EventKind, NextStep, OverBudget
 from telephony.hours import is_open
 from telephony.models import Call, Line
+from telephony.models.calls import ATTESTATION_LENGTH
 from telephony.services.entries import note
 from telephony.services.plans import fill
 from telephony.services.routing import remember_route
@@ -27,7 +29,7 @@ from telephony.services.spending import JOINED, access_for, calls_at_once, reser
 from telephony.services.tokens import PARAMETER, issue_token
 from telephony.services.urls import stream_url, webhook_url
 from telephony.twilio import twiml
-from telephony.twilio.callers import caller_of
+from telephony.twilio.callers import called_number, caller_in, name_of, raw_caller
 from telephony.twilio.twiml import Speech
 from tenants.context import entered, in_public
 from tenants.enums import Spoken
@@ -41,11 +43,21 @@ class IncomingCall:
     account_sid: str
     from_number: str
     to_number: str
+    from_raw: str = ""  # as the carrier wrote it, where that says more
+    attestation: str = ""  # what the carrier says of the caller's number
 
     @classmethod
     def from_form(cls, form: Mapping[str, str]) -> IncomingCall:
         """Raises KeyError for a form without the fields every call has."""
-        return cls(form["CallSid"], form.get("AccountSid", ""), caller_of(form.get("From", "")), form["To"])
+        from_number, raw = name_of(caller_in(form)), raw_caller(form)
+        return cls(
+            call_sid=form["CallSid"],
+            account_sid=form.get("AccountSid", ""),
+            from_number=from_number,
+            to_number=called_number(form["To"]),
+            from_raw=raw if raw != from_number else "",
+            attestation=to_valid(form.get("StirVerstat", ""))[:ATTESTATION_LENGTH],
+        )
 
 
 def find_number(number: str) -> PhoneNumber | None:
@@ -129,6 +141,8 @@ def new_call(incoming: IncomingCall, line: Line) -> Call:
         engine=choose_engine(line.engine, incoming.call_sid),
         from_number=incoming.from_number,
         from_index=blind_index(incoming.from_number),
+        from_raw=incoming.from_raw,
+        attestation=incoming.attestation,
         to_number=incoming.to_number,
         to_index=blind_index(incoming.to_number),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from crm.phones import is_e164
 from telephony.enums import EventKind
 from telephony.models import Call, Line
 from telephony.services.answering import line_speech
@@ -48,4 +49,4 @@ def _caller(call: Call) -> str:
     if call.contact is not None and call.contact.name:
         return str(call.contact.name)
     # Digit by digit, as one reads a number to somebody.
-    return " ".join(call.from_number.removeprefix("+")) if call.from_number.startswith("+") else ""
+    return " ".join(call.from_number.removeprefix("+")) if is_e164(call.from_number) else ""

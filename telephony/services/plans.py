@@ -18,6 +18,7 @@ from agents.organisation.models import agent_settings
 from agents.selectors import available_briefs
 from agents.tools import Tool, ToolContext, tools_named
 from billing.tiers import Tier
+from crm.phones import is_e164
 from telephony.engines.base import EngineConfig, ToolSpec, Utterance
 from telephony.enums import Direction
 from telephony.models import Call, Line
@@ -120,7 +121,9 @@ def plan_call(*, call: Call, tenant: Tenant) -> CallPlan:
         tools=composed.tools,
         joining=joining,
         transfer_number=line.fallback_number,
-        caller_number=call.from_number,
+        caller_number=call.from_number if is_e164(call.from_number) else "",
+        caller_verified=call.is_attested,
+        details_by_number=line.details_by_number,
         own_number=call.to_number,
         elapsed_s=(timezone.now() - (call.answered_at or timezone.now())).total_seconds(),
         record=line.record_calls and call.direction != Direction.BROWSER,
