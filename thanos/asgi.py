@@ -16,13 +16,14 @@ from channels.routing import URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 
 from telephony.consumers import media_stream  # noqa: E402
+from telephony.deadline import within_deadline  # noqa: E402
 from telephony.routing import websocket_urlpatterns  # noqa: E402
 from telephony.services.urls import STREAM_PATH  # noqa: E402
 from telephony.workers import worker  # noqa: E402
 from tenants.websocket import MemberSocket  # noqa: E402
 from thanos.bodies import bounded  # noqa: E402
 
-pages = bounded(django_application, settings.REQUEST_MAX_BYTES)
+pages = within_deadline(bounded(django_application, settings.REQUEST_MAX_BYTES))
 page_sockets = MemberSocket(URLRouter(websocket_urlpatterns))
 
 

@@ -16,6 +16,7 @@ from telephony.services.carrier import carrier
 from telephony.services.entries import note
 from telephony.services.urls import webhook_url
 from telephony.twilio.errors import NotFoundError, TelephonyError
+from telephony.twilio.fields import whole
 from tenants.celery import publish
 from tenants.context import current_schema
 from thanos.encryption import decrypt, encrypt
@@ -59,17 +60,13 @@ def take_recording_status(*, call: Call, form: Mapping[str, str]) -> Recording:
     moved = Recording.objects.filter(pk=recording.pk, status=RecordingStatus.IN_PROGRESS).update(
         status=status,
         changed_at=timezone.now(),
-        duration_s=_int(form.get("RecordingDuration")),
-        channels=_int(form.get("RecordingChannels")) or recording.channels,
+        duration_s=whole(form.get("RecordingDuration")),
+        channels=whole(form.get("RecordingChannels"), most=16) or recording.channels,
     )
     if moved and status == RecordingStatus.COMPLETED:
         publish(fetch_recording, recording_id=recording.pk)
     recording.refresh_from_db()
     return recording
-
-
-def _int(value: str | None) -> int | None:
-    return int(value) if value and value.lstrip("-").isdigit() and int(value) >= 0 else None
 
 
 def download_recording(*, recording_id: int) -> None:

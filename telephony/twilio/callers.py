@@ -16,7 +16,7 @@ ATTESTED = "TN-Validation-Passed-A"
 
 def called_number(to: str) -> str:
     """Return the number that was called in E.164 form; what cannot be read as a number stays as it is."""
-    to = to_valid(to).strip()
+    to = to_valid(to[:RAW_LENGTH]).strip()
     if is_e164(to):
         return to
     try:
@@ -34,7 +34,7 @@ def caller_in(form: Mapping[str, str]) -> Caller:
 
 
 def raw_caller(form: Mapping[str, str]) -> str:
-    return to_valid(form.get("From", ""))[:RAW_LENGTH]
+    return to_valid(form.get("From", "")[:RAW_LENGTH])
 
 
 def name_of(caller: Caller) -> str:
