@@ -209,6 +209,9 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["hours"].widget.attrs["rows"] = 4
         self.fields["variables"].widget.attrs["rows"] = 3
 
+    def faulty(self) -> list[forms.BoundField]:
+        return [field for field in self if field.errors]
+
     def sections(self) -> list[dict[str, Any]]:
         return [
             {"title": title, "about": about, "fields": [self[name] for name in names]}

@@ -11,6 +11,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from agents.trials.scenario import ScenarioError
 from telephony import selectors
+from telephony.engines.voice_agent.settings import MANAGED_PROMPT_LIMIT
+from telephony.fitting import fit
 from telephony.forms import CallFilterForm, LineForm, SayForm, TestCallForm
 from telephony.models import Call, Line, Recording
 from telephony.services import lines
@@ -19,11 +21,13 @@ from telephony.services.metering import call_cost
 from telephony.services.plans import compose_line
 from telephony.services.recordings import read_recording
 from telephony.services.scenarios import scenario_of_call
+from telephony.services.sentences import fill_all, gaps_of
 from telephony.services.testcalls import TestCallError, start_test_call, stream_parameters
 from telephony.twilio.errors import TelephonyError
 from tenants.access import MemberRequest, manager_required, member_required
 from tenants.audit import record_request
 from tenants.enums import AuditAction
+from tenants.models import Tenant
 
 
 @require_GET
@@ -189,13 +193,29 @@ def line_prompt(request: MemberRequest, line_id: int) -> HttpResponse:
     line = get_object_or_404(Line.objects.select_related("agent__published"), pk=line_id)
     version = line.agent.published if line.agent is not None and line.agent.is_active else None
     composed = compose_line(line=line, tenant=request.tenant, version=version)
-    return render(request, "telephony/line_prompt.html", {"line": line, "version": version, "composed": composed})
+    context = {"line": line, "version": version, "composed": composed, **_said_and_sent(line, request.tenant)}
+    return render(request, "telephony/line_prompt.html", context)
+
+
+def _said_and_sent(line: Line, tenant: Tenant) -> dict[str, object]:
+    """What of a line's texts is not spoken or sent as it is written: names without a value, and what is too long."""
+    version = line.agent.published if line.agent is not None and line.agent.is_active else None
+    text = compose_line(line=line, tenant=tenant, version=version).prompt.text
+    return {
+        "gaps": gaps_of(line, tenant, prompt=version.brief().prompt if version is not None else ""),
+        "prompt_length": len(text),
+        "prompt_limit": MANAGED_PROMPT_LIMIT,
+        "left_out": fit(text, MANAGED_PROMPT_LIMIT).left_out,
+    }
 
 
 @require_GET
 @manager_required
 def line_list(request: MemberRequest) -> HttpResponse:
-    return render(request, "telephony/line_list.html", {"lines": Line.objects.all()})
+    found = list(Line.objects.all())
+    for line in found:
+        line.greeting = fill_all(line, request.tenant)["greeting"]  # as a caller hears it
+    return render(request, "telephony/line_list.html", {"lines": found})
 
 
 @require_http_methods(["GET", "POST"])
@@ -208,4 +228,6 @@ def line_detail(request: MemberRequest, line_id: int) -> HttpResponse:
         record_request(request, AuditAction.LINE_CHANGED, target=f"line {line.pk}: {', '.join(form.changed_data)}"[:200])
         messages.success(request, "Saved. The next call uses it.")
         return redirect(line)
-    return render(request, "telephony/line_form.html", {"form": form, "line": line}, status=422 if form.errors else 200)
+    stored = Line.objects.select_related("agent__published").get(pk=line.pk)  # a form that is refused has changed `line`
+    context = {"form": form, "line": stored, **_said_and_sent(stored, request.tenant)}
+    return render(request, "telephony/line_form.html", context, status=422 if form.errors else 200)

@@ -22,9 +22,9 @@ from telephony.hours import is_open
 from telephony.models import Call, Line
 from telephony.models.calls import ATTESTATION_LENGTH
 from telephony.services.entries import note
-from telephony.services.plans import fill
 from telephony.services.routing import remember_route
 from telephony.services.seats import Seat, free_seat, take_seat
+from telephony.services.sentences import fill, values_of
 from telephony.services.spending import JOINED, access_for, calls_at_once, reserve_for
 from telephony.services.tokens import PARAMETER, issue_token
 from telephony.services.urls import stream_url, webhook_url
@@ -71,8 +71,9 @@ def platform_speech(key: Spoken) -> Speech | None:
     return Speech(text.text, text.voice, text.language) if text else None
 
 
-def line_speech(line: Line, tenant: Tenant, text: str) -> Speech:
-    return Speech(fill(text, line=line, organisation=tenant.name), line.carrier_voice, line.language)
+def line_speech(line: Line, tenant: Tenant, text: str, **more: str) -> Speech:
+    """Return a line's sentence with the names filled in: the line's own, and `more`."""
+    return Speech(fill(text, {**values_of(line, tenant), **more}), line.carrier_voice, line.language)
 
 
 def answer_call(*, incoming: IncomingCall, now: datetime | None = None) -> str:

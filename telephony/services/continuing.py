@@ -9,6 +9,7 @@ from telephony.enums import EndedReason, EventKind, NextStep, OverBudget
 from telephony.models import Call
 from telephony.services.answering import line_speech, stream_twiml
 from telephony.services.entries import note
+from telephony.services.sentences import fill, values_of
 from telephony.services.tokens import issue_token
 from telephony.services.urls import webhook_url
 from telephony.twilio import twiml
@@ -80,7 +81,7 @@ def _after_dial(call: Call, tenant: Tenant, outcome: str, length: str) -> str:
         return _hang_up(call, EndedReason.TRANSFER_FAILED)
     failed = line_speech(line, tenant, line.transfer_failed_text)
     if call.next_step == NextStep.TRANSFER and line.return_after_transfer and call.resume_count < MAX_RESUMES:
-        return resume(call, tenant, before=failed, agent_note=line.transfer_failed_note)
+        return resume(call, tenant, before=failed, agent_note=fill(line.transfer_failed_note, values_of(line, tenant)))
     return _take_message(call, tenant, failed, EndedReason.TRANSFER_FAILED)
 
 
