@@ -18,6 +18,7 @@ from rest_framework.routers import DefaultRouter
 from agents.collaboration.models import Collaboration
 from agents.models import Agent
 from billing.selectors import PartCost
+from telephony.forms import MAX_QUERY
 from telephony.masking import mask_number, mask_numbers
 from telephony.models import Call, CallEvent, CallMessage, Line
 from telephony.selectors import consultations_of, written_number
@@ -148,6 +149,8 @@ class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
         if number := params.get("number"):
             calls = calls.with_number(written_number(number))
         if text := params.get("q"):
+            if len(text) > MAX_QUERY:
+                raise serializers.ValidationError({"q": f"Search for at most {MAX_QUERY} characters."})
             calls = calls.with_words(text)
         messages = Prefetch("messages", CallMessage.objects.order_by("sequence"))
         return calls.prefetch_related(messages, "events")  # type: ignore[no-any-return]

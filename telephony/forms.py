@@ -13,9 +13,13 @@ from telephony.hours import HoursError, format_hours, parse_hours
 from telephony.models import Line
 from telephony.selectors import CallFilter
 
+MAX_QUERY = 200
+
 
 class CallFilterForm(forms.Form):
-    q = forms.CharField(required=False, label="Search", help_text="A whole number, or words that were said.")
+    q = forms.CharField(
+        required=False, label="Search", max_length=MAX_QUERY, help_text="A whole number, or words that were said."
+    )
     status = forms.ChoiceField(
         required=False,
         choices=[("", "Any status"), ("live", "Live now"), ("test", "Test calls"), *CallStatus.choices],

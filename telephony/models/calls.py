@@ -51,8 +51,11 @@ class CallQuerySet(models.QuerySet["Call"]):
 
     def with_words(self, text: str) -> CallQuerySet:
         """Calls in which every word of `text` was said, by whole words (what was said is encrypted)."""
+        wanted = words(text)
+        if text.strip() and not wanted:  # only marks and signs: nobody said those
+            return self.none()
         queryset = self
-        for word in words(text):
+        for word in wanted:
             said = CallMessage.objects.filter(call=models.OuterRef("pk"), words__overlap=blind_word(word))
             queryset = queryset.filter(models.Exists(said))
         return queryset
