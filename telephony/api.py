@@ -22,6 +22,7 @@ from telephony.forms import MAX_QUERY
 from telephony.masking import mask_number, mask_numbers
 from telephony.models import Call, CallEvent, CallMessage, Line
 from telephony.selectors import consultations_of, written_number
+from telephony.services.erasing import StillRunningError, erase_call
 from telephony.services.lines import agents_for_lines
 from tenants.audit import record
 from tenants.enums import AuditAction, Scope
@@ -115,6 +116,7 @@ class CallSerializer(serializers.ModelSerializer[Call]):
             "fault",
             "summary",
             "summary_status",
+            "erased_at",
             "messages",
             "events",
         ]
@@ -133,9 +135,11 @@ FILTERS = [
 
 
 @extend_schema_view(list=extend_schema(parameters=FILTERS))
-class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Call]):
+class CallViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet[Call]
+):
     serializer_class = CallSerializer
-    required_scopes = {"read": Scope.CALLS_READ}
+    required_scopes = {"read": Scope.CALLS_READ, "write": Scope.CALLS_WRITE}
     queryset = Call.objects.none()
 
     def get_queryset(self) -> QuerySet[Call]:
@@ -166,6 +170,19 @@ class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
         call = super().get_object()
         self._note_view(call.pk)
         return call
+
+    @extend_schema(responses={204: None, 409: OpenApiTypes.OBJECT})
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Erase what was said, recorded and noted, and who it was. The call's cost stays. For owners and admins."""
+        call = super().get_object()
+        try:
+            erased = erase_call(call=call)
+        except StillRunningError as error:
+            return Response({"detail": str(error)}, status=409)
+        if erased:
+            tenant, actor = request.tenant, request.user  # type: ignore[attr-defined]
+            record(AuditAction.CALL_ERASED, tenant=tenant, actor=actor, target=f"call {call.pk}")  # type: ignore[arg-type]
+        return Response(status=204)
 
     def _note_view(self, pk: object) -> None:
         tenant, actor = self.request.tenant, self.request.user  # type: ignore[attr-defined]

@@ -17,9 +17,7 @@ MAX_QUERY = 200
 
 
 class CallFilterForm(forms.Form):
-    q = forms.CharField(
-        required=False, label="Search", max_length=MAX_QUERY, help_text="A whole number, or words that were said."
-    )
+    q = forms.CharField(required=False, label="Search", max_length=MAX_QUERY, help_text="A whole number, or words.")
     status = forms.ChoiceField(
         required=False,
         choices=[("", "Any status"), ("live", "Live now"), ("test", "Test calls"), *CallStatus.choices],
@@ -225,6 +223,10 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
 
 class SayForm(forms.Form):
     text = forms.CharField(max_length=500, label="Say this", widget=forms.TextInput(attrs={"autocomplete": "off"}))
+
+
+class EraseForm(forms.Form):
+    confirmed = forms.BooleanField(label="Erase this call for good", error_messages={"required": "Tick this to go on."})
 
 
 class TestCallForm(forms.Form):

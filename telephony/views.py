@@ -13,10 +13,11 @@ from agents.trials.scenario import ScenarioError
 from telephony import selectors
 from telephony.engines.voice_agent.settings import MANAGED_PROMPT_LIMIT
 from telephony.fitting import fit
-from telephony.forms import CallFilterForm, LineForm, SayForm, TestCallForm
+from telephony.forms import CallFilterForm, EraseForm, LineForm, SayForm, TestCallForm
 from telephony.models import Call, Line, Recording
 from telephony.services import lines
 from telephony.services.control import NotLiveError, hang_up_call, say_in_call, type_in_call
+from telephony.services.erasing import StillRunningError, erase_call
 from telephony.services.metering import call_cost
 from telephony.services.plans import compose_line
 from telephony.services.recordings import read_recording
@@ -107,6 +108,25 @@ def call_scenario(request: MemberRequest, call_id: UUID) -> HttpResponse:
         return redirect(call)
     messages.success(request, "Say what you expect of the agent, and have it tried.")
     return redirect("trials:scenario-edit", scenario.pk)
+
+
+@require_http_methods(["GET", "POST"])
+@manager_required
+def call_erase(request: MemberRequest, call_id: UUID) -> HttpResponse:
+    """Ask first: an erased call does not come back."""
+    call = get_object_or_404(Call.objects.select_related("contact"), pk=call_id)
+    form = EraseForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            erased = erase_call(call=call)
+        except StillRunningError as error:
+            messages.error(request, str(error))
+            return redirect(call)
+        if erased:
+            record_request(request, AuditAction.CALL_ERASED, target=f"call {call.pk}")
+            messages.success(request, "The call was erased.")
+        return redirect(call)
+    return render(request, "telephony/call_erase.html", {"call": call, "form": form}, status=422 if form.errors else 200)
 
 
 @require_POST

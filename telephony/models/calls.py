@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from crm.phones import spellings
+from telephony import happenings
 from telephony.enums import (
     OPEN_STATUSES,
     CallStatus,
@@ -119,6 +120,8 @@ class Call(models.Model):
     summary_status = models.CharField(max_length=16, choices=SummaryStatus, blank=True)
     summary_tried_at = models.DateTimeField(null=True)
 
+    erased_at = models.DateTimeField(null=True)  # what is left is a shell without personal data
+
     objects: ClassVar[Any] = CallQuerySet.as_manager()
 
     class Meta:
@@ -221,3 +224,11 @@ class CallEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.sequence}"
+
+    @property
+    def facts(self) -> list[tuple[str, Any]]:
+        return happenings.facts(self.detail)
+
+    @property
+    def technical(self) -> list[tuple[str, Any]]:
+        return happenings.technical(self.detail)

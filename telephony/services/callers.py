@@ -59,7 +59,7 @@ def log_call(*, call_id: str) -> None:
     with transaction.atomic():
         # Not locked: merging takes the contact first and its calls after, and so does this.
         call = Call.objects.select_related("line", "contact").get(pk=call_id)
-        if call.is_open or call.direction == Direction.BROWSER:
+        if call.is_open or call.direction == Direction.BROWSER or call.erased_at is not None:
             return
         contact = _contact(call)
         if contact is not None:

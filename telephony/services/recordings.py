@@ -15,7 +15,7 @@ from telephony.models import Call, Recording
 from telephony.services.carrier import carrier
 from telephony.services.entries import note
 from telephony.services.urls import webhook_url
-from telephony.twilio.errors import NotFoundError, TelephonyError
+from telephony.twilio.errors import NotConfiguredError, NotFoundError, TelephonyError
 from telephony.twilio.fields import whole
 from tenants.celery import publish
 from tenants.context import current_schema
@@ -48,10 +48,16 @@ def start_recording(*, call_id: str) -> Recording | None:
     return recording
 
 
-def take_recording_status(*, call: Call, form: Mapping[str, str]) -> Recording:
-    """Store what a recording callback says, and have a completed recording fetched. Safe to repeat, in any order."""
-    from telephony.tasks import fetch_recording
+def take_recording_status(*, call: Call, form: Mapping[str, str]) -> Recording | None:
+    """Store what a recording callback says, and have a completed recording fetched. Safe to repeat, in any order.
 
+    One of a call that was erased meanwhile is deleted at the carrier.
+    """
+    from telephony.tasks import fetch_recording, forget_recording
+
+    if call.erased_at is not None:
+        publish(forget_recording, recording_sid=form["RecordingSid"])
+        return None
     status = _STATUSES.get(form.get("RecordingStatus", ""), RecordingStatus.IN_PROGRESS)
     kind = RecordingKind.VOICEMAIL if form.get("RecordingSource") in _VOICEMAIL_SOURCES else RecordingKind.CALL
     recording, _ = Recording.objects.get_or_create(
@@ -92,6 +98,14 @@ def download_recording(*, recording_id: int) -> None:
         pass
     except TelephonyError:
         logger.warning("The carrier keeps its copy of a recording: deleting it failed.")
+
+
+def forget_recording(*, recording_sid: str) -> None:
+    """Delete the carrier's copy of a recording. Raises TelephonyError."""
+    try:
+        carrier().delete_recording(recording_sid)
+    except (NotFoundError, NotConfiguredError):
+        return
 
 
 def give_up_recording(*, recording_id: int) -> None:

@@ -275,10 +275,9 @@ async def test_other_addresses_have_no_such_deadline(stuck):
     assert exchange.sent[1]["body"] == b"too late"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_webhook_of_the_carrier_has_the_deadline(name):
-    assert f"/api/webhooks/{name}" in module.CARRIER_PATHS
-    assert {str(route.pattern) for route in module.urlpatterns} == {path.removeprefix("/") for path in module.CARRIER_PATHS}
+def test_every_webhook_of_the_carrier_has_the_deadline():
+    assert {f"/api/webhooks/{name}" for name in NAMES} == module.CARRIER_PATHS
+    assert {f"/{route.pattern}" for route in module.urlpatterns} <= module.CARRIER_PATHS
 
 
 def test_a_call_whose_answer_came_late_is_answered_at_the_next_question(alice):
