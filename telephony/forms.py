@@ -10,6 +10,7 @@ from agents.organisation.forms import VariablesField
 from agents.tools import all_tools
 from telephony.enums import CallStatus, EndedReason
 from telephony.hours import HoursError, format_hours, parse_hours
+from telephony.languages import known_languages
 from telephony.models import Line
 from telephony.selectors import CallFilter
 
@@ -207,6 +208,12 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, agents: Sequence[Agent], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["agent"].queryset = Agent.objects.filter(pk__in=[agent.pk for agent in agents])  # type: ignore[attr-defined]
+        names = known_languages()
+        stored = self.instance.language if self.instance.language not in names else ""
+        choices = [*names.items(), *([(stored, stored)] if stored else [])]
+        self.fields["language"] = forms.ChoiceField(
+            choices=choices, help_text="What callers speak. The listening model and all voices must know it."
+        )
         self.fields["tools"].choices = [(tool.name, tool.name) for tool in all_tools("call")]  # type: ignore[attr-defined]
         self.fields["hours"].widget.attrs["rows"] = 4
         self.fields["variables"].widget.attrs["rows"] = 3

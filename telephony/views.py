@@ -14,6 +14,7 @@ from telephony import selectors
 from telephony.engines.voice_agent.settings import MANAGED_PROMPT_LIMIT
 from telephony.fitting import fit
 from telephony.forms import CallFilterForm, EraseForm, LineForm, SayForm, TestCallForm
+from telephony.languages import doubt
 from telephony.models import Call, Line, Recording
 from telephony.services import lines
 from telephony.services.control import NotLiveError, hang_up_call, say_in_call, type_in_call
@@ -225,6 +226,8 @@ def _said_and_sent(line: Line, tenant: Tenant) -> dict[str, object]:
         "gaps": gaps_of(line, tenant, prompt=version.brief().prompt if version is not None else ""),
         "prompt_length": len(text),
         "prompt_limit": MANAGED_PROMPT_LIMIT,
+        "language_conflicts": [fault for _, fault in line.language_conflicts()],
+        "language_doubt": doubt(line.language, line.hears_with),
         "left_out": fit(text, MANAGED_PROMPT_LIMIT).left_out,
     }
 
