@@ -67,8 +67,15 @@ def is_open(hours: list[dict[str, Any]], time_zone: str, now: datetime) -> bool:
 
 # --- as people write them ----------------------------------------------------------------------------------------------
 
-_DAY_NAMES = ("mon(?:days?)?|mo", "tue(?:s|sdays?)?|tu", "wed(?:s|nesdays?)?|we", "thu(?:rs?|rsdays?)?|th")
-_DAY_NAMES += ("fri(?:days?)?|fr", "sat(?:urdays?)?|sa", "sun(?:days?)?|su")
+_DAY_NAMES = (
+    "mon(?:days?)?|mo",
+    "tue(?:s|sdays?)?|tu",
+    "wed(?:s|nesdays?)?|we",
+    "thu(?:rs?|rsdays?)?|th",
+    "fri(?:days?)?|fr",
+    "sat(?:urdays?)?|sa",
+    "sun(?:days?)?|su",
+)
 _SETS = {"weekdays?": range(5), "weekends?": (5, 6), "daily|every ?day|all days|all week": range(7)}
 # What a line is made of. The letter of each kind spells the line, and the line's form is a pattern over those letters.
 _TOKENS = re.compile(

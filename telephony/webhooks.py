@@ -42,6 +42,7 @@ PREFIX = "/api/webhooks/"
 # What is answered with TwiML can be asked for again; of the others the carrier only wants to know that they were taken.
 TWIML_PATHS = frozenset(PREFIX + name for name in ("incoming-call", "call-continue", "call-briefing"))
 CARRIER_PATHS = TWIML_PATHS | {PREFIX + name for name in ("call-status", "recording-status", "sms-status", "incoming-sms")}
+_OURS = ("call", "asked")  # what stands in the addresses we give the carrier
 # What the carrier says once, and not again when it follows our redirect.
 _SAID_ONCE = ("DialCallStatus", "DialCallDuration", "RecordingSid", "Digits")
 
@@ -123,8 +124,9 @@ def ask_again_url(path: str, query: QueryDict, form: QueryDict) -> str:
     count = (whole(query.get("attempt"), most=1_000_000) or 0) + 1
     if count > DATABASE_RETRIES:
         return ""
+    asked = {name: query[name] for name in (*_OURS, *_SAID_ONCE) if name in query}
     said = {name: form[name] for name in _SAID_ONCE if name in form}
-    return webhook_url(path.removeprefix(PREFIX), **{**query.dict(), **said, "attempt": str(count)})
+    return webhook_url(path.removeprefix(PREFIX), **{**asked, **said, "attempt": str(count)})
 
 
 @from_carrier

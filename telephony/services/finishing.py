@@ -198,7 +198,8 @@ def _finish_by_evidence(call: Call, now: datetime, patience: timedelta) -> bool:
 def _last_sign_of_life(call: Call) -> datetime:
     said = call.messages.aggregate(at=Max("spoken_at"))["at"]
     happened = call.events.aggregate(at=Max("at"))["at"]
-    return max(filter(None, (call.started_at, call.answered_at, call.stream_ended_at, said, happened)))
+    seen: list[datetime | None] = [call.started_at, call.answered_at, call.stream_ended_at, said, happened]
+    return max(at for at in seen if at is not None)
 
 
 def _went_on_without_us(call: Call) -> bool:

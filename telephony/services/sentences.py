@@ -65,7 +65,7 @@ def gaps_of(line: Line, tenant: Tenant, *, prompt: str = "") -> list[Gap]:
     values = values_of(line, tenant)
     found = [Gap("prompt", "Prompt", compose([prompt, line.prompt], values).missing)]
     for name in SENTENCES:
-        label = str(Line._meta.get_field(name).verbose_name).capitalize()
+        label = name.replace("_", " ").capitalize()
         found.append(Gap(name, label, _composed(line, name, values)[1]))
     return [gap for gap in found if gap.names]
 
