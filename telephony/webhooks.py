@@ -124,8 +124,8 @@ def ask_again_url(path: str, query: QueryDict, form: QueryDict) -> str:
     count = (whole(query.get("attempt"), most=1_000_000) or 0) + 1
     if count > DATABASE_RETRIES:
         return ""
-    asked = {name: query[name] for name in (*_OURS, *_SAID_ONCE) if name in query}
-    said = {name: form[name] for name in _SAID_ONCE if name in form}
+    asked = {name: str(query[name]) for name in (*_OURS, *_SAID_ONCE) if name in query}
+    said = {name: str(form[name]) for name in _SAID_ONCE if name in form}
     return webhook_url(path.removeprefix(PREFIX), **{**asked, **said, "attempt": str(count)})
 
 
