@@ -18,9 +18,11 @@ from rest_framework.routers import DefaultRouter
 from agents.collaboration.models import Collaboration
 from agents.models import Agent
 from billing.selectors import PartCost
+from telephony.forms import MAX_QUERY
 from telephony.masking import mask_number, mask_numbers
 from telephony.models import Call, CallEvent, CallMessage, Line
-from telephony.selectors import consultations_of
+from telephony.selectors import consultations_of, written_number
+from telephony.services.erasing import StillRunningError, erase_call
 from telephony.services.lines import agents_for_lines
 from tenants.audit import record
 from tenants.enums import AuditAction, Scope
@@ -114,6 +116,7 @@ class CallSerializer(serializers.ModelSerializer[Call]):
             "fault",
             "summary",
             "summary_status",
+            "erased_at",
             "messages",
             "events",
         ]
@@ -126,15 +129,17 @@ class CallSerializer(serializers.ModelSerializer[Call]):
 FILTERS = [
     OpenApiParameter("call_sid", OpenApiTypes.STR, description="One call, by the carrier's SID."),
     OpenApiParameter("status", OpenApiTypes.STR, description="Such as in-progress or completed."),
-    OpenApiParameter("number", OpenApiTypes.STR, description="Calls from or to this number, in E.164 form."),
+    OpenApiParameter("number", OpenApiTypes.STR, description="Calls from or to this number, in any spelling."),
     OpenApiParameter("q", OpenApiTypes.STR, description="Calls in which these words were said."),
 ]
 
 
 @extend_schema_view(list=extend_schema(parameters=FILTERS))
-class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Call]):
+class CallViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet[Call]
+):
     serializer_class = CallSerializer
-    required_scopes = {"read": Scope.CALLS_READ}
+    required_scopes = {"read": Scope.CALLS_READ, "write": Scope.CALLS_WRITE}
     queryset = Call.objects.none()
 
     def get_queryset(self) -> QuerySet[Call]:
@@ -146,8 +151,10 @@ class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
             if value := params.get(name, "").replace("\0", ""):
                 calls = calls.filter(**{name: value})
         if number := params.get("number"):
-            calls = calls.with_number(number)
+            calls = calls.with_number(written_number(number))
         if text := params.get("q"):
+            if len(text) > MAX_QUERY:
+                raise serializers.ValidationError({"q": f"Search for at most {MAX_QUERY} characters."})
             calls = calls.with_words(text)
         messages = Prefetch("messages", CallMessage.objects.order_by("sequence"))
         return calls.prefetch_related(messages, "events")  # type: ignore[no-any-return]
@@ -163,6 +170,19 @@ class CallViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
         call = super().get_object()
         self._note_view(call.pk)
         return call
+
+    @extend_schema(responses={204: None, 409: OpenApiTypes.OBJECT})
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Erase what was said, recorded and noted, and who it was. The call's cost stays. For owners and admins."""
+        call = super().get_object()
+        try:
+            erased = erase_call(call=call)
+        except StillRunningError as error:
+            return Response({"detail": str(error)}, status=409)
+        if erased:
+            tenant, actor = request.tenant, request.user  # type: ignore[attr-defined]
+            record(AuditAction.CALL_ERASED, tenant=tenant, actor=actor, target=f"call {call.pk}")  # type: ignore[arg-type]
+        return Response(status=204)
 
     def _note_view(self, pk: object) -> None:
         tenant, actor = self.request.tenant, self.request.user  # type: ignore[attr-defined]

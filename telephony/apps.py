@@ -7,4 +7,4 @@ class TelephonyConfig(AppConfig):
 
     def ready(self) -> None:
         from telephony import figures, outcomes, receivers, tools  # noqa: F401
-        from telephony.services import reconciling  # noqa: F401
+        from telephony.services import erasing, reconciling  # noqa: F401

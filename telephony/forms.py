@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,14 +9,16 @@ from agents.models import Agent
 from agents.organisation.forms import VariablesField
 from agents.tools import all_tools
 from telephony.enums import CallStatus, EndedReason
+from telephony.hours import HoursError, format_hours, parse_hours
+from telephony.languages import known_languages
 from telephony.models import Line
 from telephony.selectors import CallFilter
 
-DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+MAX_QUERY = 200
 
 
 class CallFilterForm(forms.Form):
-    q = forms.CharField(required=False, label="Search", help_text="A whole number, or words that were said.")
+    q = forms.CharField(required=False, label="Search", max_length=MAX_QUERY, help_text="A whole number, or words.")
     status = forms.ChoiceField(
         required=False,
         choices=[("", "Any status"), ("live", "Live now"), ("test", "Test calls"), *CallStatus.choices],
@@ -48,31 +49,22 @@ class CallFilterForm(forms.Form):
 
 
 class HoursField(forms.CharField):
-    """Opening hours as people write them, one span a line: `Monday 09:00-17:30`. Nothing: always open."""
+    """Opening hours as people write them; what of a line is not understood is refused. Nothing: always open."""
 
     widget = forms.Textarea
 
     def prepare_value(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return "\n".join(f"{DAYS[span['day']]} {span['opens']}-{span['closes']}" for span in value)
-        return value
+        return format_hours(value) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
-        spans = []
-        for line in (value or "").splitlines():
-            if not line.strip():
-                continue
-            day, _, span = line.strip().partition(" ")
-            opens, _, closes = span.replace(" ", "").replace("–", "-").partition("-")
-            matching = [n for n, name in enumerate(DAYS) if name.casefold().startswith(day.casefold()[:3])]
-            if not (matching and opens and closes):
-                raise forms.ValidationError(f"“{line.strip()}”: write a day and a span, such as Monday 09:00-17:30.")
-            spans.append({"day": matching[0], "opens": opens.zfill(5), "closes": closes.zfill(5)})
-        return spans
+        try:
+            return parse_hours(value or "")
+        except HoursError as error:
+            raise forms.ValidationError(str(error)) from None
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         try:
-            return json.dumps(initial) != json.dumps(self.to_python(data))
+            return bool(initial != self.to_python(data))
         except forms.ValidationError:
             return True
 
@@ -89,7 +81,9 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
         label="Names for prompts",
         help_text="On this line alone, one a line, such as opening_offer: ten percent off.",
     )
-    hours = HoursField(required=False, help_text="One span a line, such as Monday 09:00-17:30. Empty: always open.")
+    hours = HoursField(
+        required=False, help_text="Such as Mon-Fri 09:00-12:00, 13:00-17:00. One or more days a line. Empty: always open."
+    )
     tools = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
 
     class Meta:
@@ -128,7 +122,18 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
         (
             "Agent",
             "Who answers, and how.",
-            ("name", "is_active", "agent", "agent_name", "greeting", "prompt", "variables", "tools", "creates_leads"),
+            (
+                "name",
+                "is_active",
+                "agent",
+                "agent_name",
+                "greeting",
+                "prompt",
+                "variables",
+                "tools",
+                "creates_leads",
+                "details_by_number",
+            ),
         ),
         (
             "Voice and models",
@@ -203,9 +208,18 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, agents: Sequence[Agent], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["agent"].queryset = Agent.objects.filter(pk__in=[agent.pk for agent in agents])  # type: ignore[attr-defined]
+        names = known_languages()
+        stored = self.instance.language if self.instance.language not in names else ""
+        choices = [*names.items(), *([(stored, stored)] if stored else [])]
+        self.fields["language"] = forms.ChoiceField(
+            choices=choices, help_text="What callers speak. The listening model and all voices must know it."
+        )
         self.fields["tools"].choices = [(tool.name, tool.name) for tool in all_tools("call")]  # type: ignore[attr-defined]
         self.fields["hours"].widget.attrs["rows"] = 4
         self.fields["variables"].widget.attrs["rows"] = 3
+
+    def faulty(self) -> list[forms.BoundField]:
+        return [field for field in self if field.errors]
 
     def sections(self) -> list[dict[str, Any]]:
         return [
@@ -216,6 +230,10 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
 
 class SayForm(forms.Form):
     text = forms.CharField(max_length=500, label="Say this", widget=forms.TextInput(attrs={"autocomplete": "off"}))
+
+
+class EraseForm(forms.Form):
+    confirmed = forms.BooleanField(label="Erase this call for good", error_messages={"required": "Tick this to go on."})
 
 
 class TestCallForm(forms.Form):

@@ -13,6 +13,7 @@ from django.template.loader import render_to_string
 from django.utils.dateparse import parse_datetime
 
 from telephony.enums import EventKind, Role
+from telephony.happenings import facts
 from telephony.models import Call
 from telephony.models.calls import live_group
 from tenants.models import Membership
@@ -81,6 +82,6 @@ def render_entry(message: dict[str, Any], context: dict[str, Any]) -> str:
         return render_to_string("telephony/_message.html", {**context, "message": said})
     kind = EventKind(body["kind"])
     event = SimpleNamespace(
-        sequence=message["sequence"], kind=kind, get_kind_display=kind.label, at=at, detail=body["detail"]
+        sequence=message["sequence"], kind=kind, get_kind_display=kind.label, at=at, facts=facts(body["detail"])
     )
     return render_to_string("telephony/_event.html", {**context, "event": event})

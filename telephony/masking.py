@@ -6,7 +6,10 @@ from typing import Any
 
 
 def mask_number(number: str) -> str:
-    """`+15550100123` → `+1•••••••123`; what is no number is left alone."""
+    """`+15550100123` → `+1•••••••123`, `ann@pbx.example` → `a•••@pbx.example`; what is neither is left alone."""
+    user, at, host = number.partition("@")
+    if user and at and host:
+        return f"{user[0]}•••@{host}"
     digits = number.removeprefix("+")
     if not digits.isdigit() or len(digits) < 6:
         return number

@@ -55,10 +55,12 @@ class CallPlan:
     tools: Mapping[str, Tool]
     joining: Joining | None
     transfer_number: str
-    caller_number: str
+    caller_number: str  # E.164; empty for a caller that has none
     elapsed_s: float  # of the call, before this stream
     record: bool
     is_browser: bool
+    caller_verified: bool = False  # the calling network vouches for the caller's number
+    details_by_number: bool = False  # the line's switch: the number alone is proof enough here
     own_number: str = ""  # the number that was called
     purpose: Purpose | None = None  # what language models are asked for in this call
     spending: SpendingPlan | None = None  # None: nothing is limited

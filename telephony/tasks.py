@@ -67,14 +67,27 @@ def fetch_recording(self: Any, *, recording_id: int) -> None:
         raise self.retry(exc=error, countdown=min(2 * 2**self.request.retries, 300)) from None
 
 
+@shared_task(bind=True, name="telephony.forget_recording", max_retries=12)  # type: ignore[untyped-decorator]
+def forget_recording(self: Any, *, recording_sid: str) -> None:
+    try:
+        recordings.forget_recording(recording_sid=recording_sid)
+    except TelephonyError as error:
+        if not error.retryable or self.request.retries >= self.max_retries:
+            logger.error("The carrier keeps a recording that was to be erased.", extra={"recording": recording_sid})
+            return
+        raise self.retry(exc=error, countdown=min(10 * 2**self.request.retries, 3600)) from None
+
+
 @shared_task(name="telephony.sweep_open_calls")  # type: ignore[untyped-decorator]
 def sweep_open_calls() -> None:
     """Finalise calls whose end nobody told us, and free the seats of those that are over."""
     held = calls_held()
+    carrier_answers = True
 
     def sweep(tenant: Tenant) -> None:
-        for call in finishing.doubtful_calls(timezone.now(), held=held):
-            finishing.reconcile_call(call=call)
+        nonlocal carrier_answers
+        doubtful = finishing.doubtful_calls(timezone.now(), held=held)
+        carrier_answers = finishing.reconcile_calls(doubtful, ask=carrier_answers)
         for call_id in callers.unlogged_calls():
             callers.log_call(call_id=call_id)
         for call_id in metering.unmetered_calls():

@@ -13,6 +13,7 @@ urlpatterns = [
     path("calls/<uuid:call_id>/costs/", views.call_costs, name="call-costs"),
     path("calls/<uuid:call_id>/scenario/", views.call_scenario, name="call-scenario"),
     path("calls/<uuid:call_id>/hang-up/", views.call_hang_up, name="call-hang-up"),
+    path("calls/<uuid:call_id>/erase/", views.call_erase, name="call-erase"),
     path("calls/<uuid:call_id>/say/", views.call_say, name="call-say"),
     path("calls/<uuid:call_id>/type/", views.call_type, name="call-type"),
     path("calls/<uuid:call_id>/recordings/<int:recording_id>/", views.recording_audio, name="recording-audio"),

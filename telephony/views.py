@@ -11,19 +11,25 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from agents.trials.scenario import ScenarioError
 from telephony import selectors
-from telephony.forms import CallFilterForm, LineForm, SayForm, TestCallForm
+from telephony.engines.voice_agent.settings import MANAGED_PROMPT_LIMIT
+from telephony.fitting import fit
+from telephony.forms import CallFilterForm, EraseForm, LineForm, SayForm, TestCallForm
+from telephony.languages import doubt
 from telephony.models import Call, Line, Recording
 from telephony.services import lines
 from telephony.services.control import NotLiveError, hang_up_call, say_in_call, type_in_call
+from telephony.services.erasing import StillRunningError, erase_call
 from telephony.services.metering import call_cost
 from telephony.services.plans import compose_line
 from telephony.services.recordings import read_recording
 from telephony.services.scenarios import scenario_of_call
+from telephony.services.sentences import fill_all, gaps_of
 from telephony.services.testcalls import TestCallError, start_test_call, stream_parameters
 from telephony.twilio.errors import TelephonyError
 from tenants.access import MemberRequest, manager_required, member_required
 from tenants.audit import record_request
 from tenants.enums import AuditAction
+from tenants.models import Tenant
 
 
 @require_GET
@@ -103,6 +109,25 @@ def call_scenario(request: MemberRequest, call_id: UUID) -> HttpResponse:
         return redirect(call)
     messages.success(request, "Say what you expect of the agent, and have it tried.")
     return redirect("trials:scenario-edit", scenario.pk)
+
+
+@require_http_methods(["GET", "POST"])
+@manager_required
+def call_erase(request: MemberRequest, call_id: UUID) -> HttpResponse:
+    """Ask first: an erased call does not come back."""
+    call = get_object_or_404(Call.objects.select_related("contact"), pk=call_id)
+    form = EraseForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            erased = erase_call(call=call)
+        except StillRunningError as error:
+            messages.error(request, str(error))
+            return redirect(call)
+        if erased:
+            record_request(request, AuditAction.CALL_ERASED, target=f"call {call.pk}")
+            messages.success(request, "The call was erased.")
+        return redirect(call)
+    return render(request, "telephony/call_erase.html", {"call": call, "form": form}, status=422 if form.errors else 200)
 
 
 @require_POST
@@ -189,13 +214,31 @@ def line_prompt(request: MemberRequest, line_id: int) -> HttpResponse:
     line = get_object_or_404(Line.objects.select_related("agent__published"), pk=line_id)
     version = line.agent.published if line.agent is not None and line.agent.is_active else None
     composed = compose_line(line=line, tenant=request.tenant, version=version)
-    return render(request, "telephony/line_prompt.html", {"line": line, "version": version, "composed": composed})
+    context = {"line": line, "version": version, "composed": composed, **_said_and_sent(line, request.tenant)}
+    return render(request, "telephony/line_prompt.html", context)
+
+
+def _said_and_sent(line: Line, tenant: Tenant) -> dict[str, object]:
+    """What of a line's texts is not spoken or sent as it is written: names without a value, and what is too long."""
+    version = line.agent.published if line.agent is not None and line.agent.is_active else None
+    text = compose_line(line=line, tenant=tenant, version=version).prompt.text
+    return {
+        "gaps": gaps_of(line, tenant, prompt=version.brief().prompt if version is not None else ""),
+        "prompt_length": len(text),
+        "prompt_limit": MANAGED_PROMPT_LIMIT,
+        "language_conflicts": [fault for _, fault in line.language_conflicts()],
+        "language_doubt": doubt(line.language, line.hears_with),
+        "left_out": fit(text, MANAGED_PROMPT_LIMIT).left_out,
+    }
 
 
 @require_GET
 @manager_required
 def line_list(request: MemberRequest) -> HttpResponse:
-    return render(request, "telephony/line_list.html", {"lines": Line.objects.all()})
+    found = list(Line.objects.all())
+    for line in found:
+        line.greeting = fill_all(line, request.tenant)["greeting"]  # as a caller hears it
+    return render(request, "telephony/line_list.html", {"lines": found})
 
 
 @require_http_methods(["GET", "POST"])
@@ -208,4 +251,6 @@ def line_detail(request: MemberRequest, line_id: int) -> HttpResponse:
         record_request(request, AuditAction.LINE_CHANGED, target=f"line {line.pk}: {', '.join(form.changed_data)}"[:200])
         messages.success(request, "Saved. The next call uses it.")
         return redirect(line)
-    return render(request, "telephony/line_form.html", {"form": form, "line": line}, status=422 if form.errors else 200)
+    stored = Line.objects.select_related("agent__published").get(pk=line.pk)  # a form that is refused has changed `line`
+    context = {"form": form, "line": stored, **_said_and_sent(stored, request.tenant)}
+    return render(request, "telephony/line_form.html", context, status=422 if form.errors else 200)

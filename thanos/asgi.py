@@ -18,6 +18,7 @@ from channels.routing import URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 
 from telephony.consumers import media_stream  # noqa: E402
+from telephony.deadline import within_deadline  # noqa: E402
 from telephony.routing import websocket_urlpatterns  # noqa: E402
 from telephony.services.urls import STREAM_PATH  # noqa: E402
 from telephony.workers import worker  # noqa: E402
@@ -28,7 +29,7 @@ from thanos.pool import watch  # noqa: E402
 from thanos.visitors import is_known  # noqa: E402
 from thanos.waiting import counted  # noqa: E402
 
-pages = bounded(django_application, BODY_LIMITS, is_known)
+pages = within_deadline(bounded(django_application, BODY_LIMITS, is_known))
 media_sockets = counted(media_stream, settings.ENV.max_concurrent_calls)
 page_sockets = MemberSocket(URLRouter(websocket_urlpatterns))
 

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from billing.doctor import findings as billing_findings
 from crm.email.services.doctor import findings as email_findings
+from telephony.doctor import findings as telephony_findings
 from telephony.engines.registry import is_configured
 from telephony.enums import EngineName
 from telephony.models import Line
@@ -96,6 +97,11 @@ def _carrier() -> Iterator[Finding]:
             yield Finding(f"Twilio's API cannot be reached ({error.status or 'no answer'}).", cure, False)
 
 
+def _calls() -> Iterator[Finding]:
+    for text, cure in telephony_findings():
+        yield Finding(text, cure, False)
+
+
 def _voice_agent() -> Iterator[Finding]:
     if not settings.ENV.use_voice_agent:
         yield Finding("USE_VOICE_AGENT is off, and no other engine exists.", "Set USE_VOICE_AGENT=true.", True)
@@ -161,6 +167,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _redis,
     _public_address,
     _carrier,
+    _calls,
     _voice_agent,
     _providers,
     _summaries,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -19,11 +18,11 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.db import models
 
 from base.addresses import comparable
+from base.words import index_words, query_words
 from thanos.env import environment
 
 INDEX_LENGTH = 32  # hex digits: 128 bits
 WORD_LENGTH = 12  # hex digits: 48 bits are enough to find a word, and keep the index small
-_WORD = re.compile(r"\w+", re.UNICODE)
 
 
 class DecryptionError(ValueError):
@@ -84,18 +83,22 @@ def blind_indexes(value: str) -> list[str]:
 
 
 def words(text: str) -> list[str]:
-    return sorted({word.casefold() for word in _WORD.findall(text)})
+    """Return the words to look for in a search, folded; each is an index of every text that has it (`blind_words`)."""
+    return query_words(text)
 
 
 def blind_words(text: str) -> list[str]:
-    """Return one index per distinct word of a text, so that it can be searched by whole words without being readable."""
+    """Return one index per distinct word of a text, so that it can be searched by whole words without being readable.
+
+    What a word is, in every script, `base.words` says.
+    """
     key = _keys()[0]
-    return sorted(_digest(key, word)[:WORD_LENGTH] for word in words(text))  # in no order of the words themselves
+    return sorted(_digest(key, word)[:WORD_LENGTH] for word in index_words(text))  # in no order of the words themselves
 
 
 def blind_word(word: str) -> list[str]:
-    """Return the indexes of one word under every configured key."""
-    return [_digest(key, word.casefold())[:WORD_LENGTH] for key in _keys()]
+    """Return the indexes of one word of `words` under every configured key."""
+    return [_digest(key, word)[:WORD_LENGTH] for key in _keys()]
 
 
 class EncryptedTextField(models.TextField):  # type: ignore[type-arg]

@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 
 from telephony.engines.registry import is_configured
 from telephony.enums import EngineName
+from telephony.services.carrier import outage
 from telephony.transcripts.entries import STREAM
 from telephony.workers import reports, worker
 from tenants.context import in_public
@@ -213,6 +214,9 @@ def _measure() -> bytes:
         pending = Gauge("thanos_transcript_entries_waiting", "Entries not yet in the database.", registry=registry)
         pending.set(waiting)  # type: ignore[arg-type]
         Gauge("thanos_background_workers", "Background workers that live.", registry=registry).set(living)
+        unasked = Gauge("thanos_carrier_api_failing", "Failed questions to the carrier in a row.", registry=registry)
+        away = outage()
+        unasked.set(away.count if away else 0)
     Gauge("thanos_draining", "1 while this process finishes its calls.", registry=registry).set(worker.is_draining)
     stuck = Gauge("thanos_stuck", "1 while this process can get no connection to the database.", registry=registry)
     stuck.set(watch.is_stuck)

@@ -88,16 +88,16 @@ def record_call(
     return entry
 
 
-def caller_context(contact: Contact) -> str:
-    """Return what the agent is told of a caller it knows, in the tenant's own words."""
+def caller_context(contact: Contact, *, with_details: bool = True) -> str:
+    """Return what the agent is told of a caller it knows, in the tenant's own words; without details, only who it is."""
     settings = crm_settings()
     status = ContactStatus.objects.filter(pk=contact.status).values_list("label", flat=True).first()
     values = {
         "name": contact.contact_name,
         "business": contact.business_name,
         "status": status or contact.get_status_display(),
-        "interactions": _recent(contact, settings),
-        "tasks": "; ".join(_line(task) for task in contact.interactions.open_tasks().order_by("due_on")[:5]) or "none",
+        "interactions": _recent(contact, settings) if with_details else "",
+        "tasks": _tasks(contact) if with_details else "",
     }
     text = settings.caller_context
     for name, value in values.items():
@@ -105,6 +105,10 @@ def caller_context(contact: Contact) -> str:
     if contact.do_not_call_at and settings.no_contact_context:
         text += f" {settings.no_contact_context}"
     return text
+
+
+def _tasks(contact: Contact) -> str:
+    return "; ".join(_line(task) for task in contact.interactions.open_tasks().order_by("due_on")[:5]) or "none"
 
 
 def _recent(contact: Contact, settings: CrmSettings) -> str:

@@ -175,6 +175,7 @@ class CarrierCall:
             "AccountSid": self.network.account_sid,
             "ApiVersion": "2010-04-01",
             "From": self.from_number,
+            "StirVerstat": "TN-Validation-Passed-A",
             "To": self.to_number,
             "Caller": self.from_number,
             "Called": self.to_number,

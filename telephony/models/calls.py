@@ -12,6 +12,8 @@ from django.db.models.sql import InsertQuery
 from django.urls import reverse
 from django.utils import timezone
 
+from crm.phones import spellings
+from telephony import happenings
 from telephony.enums import (
     OPEN_STATUSES,
     CallStatus,
@@ -24,7 +26,10 @@ from telephony.enums import (
     Role,
     SummaryStatus,
 )
+from telephony.twilio.callers import ATTESTED
 from thanos.encryption import EncryptedJSONField, EncryptedTextField, blind_indexes, blind_word, words
+
+ATTESTATION_LENGTH = 40
 
 
 class CallQuerySet(models.QuerySet["Call"]):
@@ -41,14 +46,17 @@ class CallQuerySet(models.QuerySet["Call"]):
         return self.filter(status__in=OPEN_STATUSES)
 
     def with_number(self, number: str) -> CallQuerySet:
-        """Calls from or to a number, written in full."""
-        indexes = blind_indexes(number)
+        """Calls from or to a number in E.164 form, however the network spells it; or from a SIP address."""
+        indexes = [index for spelling in spellings(number) for index in blind_indexes(spelling)]
         return self.filter(models.Q(from_index__in=indexes) | models.Q(to_index__in=indexes))
 
     def with_words(self, text: str) -> CallQuerySet:
         """Calls in which every word of `text` was said, by whole words (what was said is encrypted)."""
+        wanted = words(text)
+        if text.strip() and not wanted:  # only marks and signs: nobody said those
+            return self.none()
         queryset = self
-        for word in words(text):
+        for word in wanted:
             said = CallMessage.objects.filter(call=models.OuterRef("pk"), words__overlap=blind_word(word))
             queryset = queryset.filter(models.Exists(said))
         return queryset
@@ -68,6 +76,9 @@ class Call(models.Model):
     )
     from_number = EncryptedTextField(blank=True)
     from_index = models.CharField(max_length=32, blank=True, db_index=True)
+    # As the carrier wrote it, such as a SIP address, where that is not the number; and what it says of the number's truth.
+    from_raw = EncryptedTextField(blank=True)
+    attestation = models.CharField(max_length=ATTESTATION_LENGTH, blank=True)
     to_number = EncryptedTextField(blank=True)
     to_index = models.CharField(max_length=32, blank=True, db_index=True)
 
@@ -109,6 +120,8 @@ class Call(models.Model):
     summary_status = models.CharField(max_length=16, choices=SummaryStatus, blank=True)
     summary_tried_at = models.DateTimeField(null=True)
 
+    erased_at = models.DateTimeField(null=True)  # what is left is a shell without personal data
+
     objects: ClassVar[Any] = CallQuerySet.as_manager()
 
     class Meta:
@@ -140,6 +153,11 @@ class Call(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("telephony:call-detail", args=[self.pk])
+
+    @property
+    def is_attested(self) -> bool:
+        """Tell whether the calling network vouches for the caller's number; otherwise anybody may have sent it."""
+        return self.attestation == ATTESTED
 
     @property
     def is_open(self) -> bool:
@@ -206,3 +224,11 @@ class CallEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.sequence}"
+
+    @property
+    def facts(self) -> list[tuple[str, Any]]:
+        return happenings.facts(self.detail)
+
+    @property
+    def technical(self) -> list[tuple[str, Any]]:
+        return happenings.technical(self.detail)

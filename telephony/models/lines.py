@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import zoneinfo
+from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
@@ -9,8 +11,10 @@ from django.urls import reverse
 
 from agents.organisation.models import check_variables
 from agents.tools import all_tools
+from base.text import to_valid_json
 from telephony.enums import EngineName, OverBudget
 from telephony.hours import check_hours
+from telephony.languages import conflicts, known_languages
 from tenants.models import E164
 
 
@@ -122,6 +126,12 @@ class Line(models.Model):
     creates_leads = models.BooleanField(
         "unknown callers become leads", default=True, help_text="Each new number that calls is a contact afterwards."
     )
+    details_by_number = models.BooleanField(
+        "a number is proof of who is calling",
+        default=False,
+        help_text="A caller's number can be forged. Off: the agent tells details of a contact only when the network "
+        "vouches for the number, or the caller names another detail. On: the number alone is enough.",
+    )
     summary_prompt = models.TextField(help_text="Tells the language model how to summarise a call.")
 
     updated_at = models.DateTimeField(auto_now=True)
@@ -135,6 +145,13 @@ class Line(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Every text of a line is spoken, read by a model or shown: it is made valid once, whoever wrote it."""
+        for field in self._meta.concrete_fields:
+            if isinstance(field, models.CharField | models.TextField | models.JSONField):
+                setattr(self, field.attname, to_valid_json(getattr(self, field.attname)))
+        super().save(*args, **kwargs)
+
     def get_absolute_url(self) -> str:
         return reverse("telephony:line-detail", args=[self.pk])
 
@@ -143,8 +160,32 @@ class Line(models.Model):
             raise ValidationError({"tools": "Name the tools in a list."})
         if unknown := set(self.tools) - {tool.name for tool in all_tools("call")}:
             raise ValidationError({"tools": f"There is no tool named {', '.join(sorted(unknown))}."})
+        self._check_language()
         if self.agent is None and not self.prompt.strip():
             raise ValidationError({"prompt": "Write a prompt, or choose an agent that has one."})
         if self.silence_goodbye_s is not None and self.silence_prompt_s is not None:
             if self.silence_goodbye_s <= self.silence_prompt_s:
                 raise ValidationError({"silence_goodbye_s": "The goodbye must come later than the question."})
+
+    def _check_language(self) -> None:
+        """A line is heard and spoken in its own language, or it is refused."""
+        if self.language not in known_languages():
+            raise ValidationError({"language": f"“{self.language}” is no language we know. Write it as in en or de-AT."})
+        faults: dict[str, list[str]] = {}
+        for field, fault in self.language_conflicts():
+            faults.setdefault(field, []).append(fault)
+        if faults:
+            raise ValidationError(faults)
+
+    def language_conflicts(self) -> list[tuple[str, str]]:
+        """Return field and fault of every model and voice of the line that cannot work in its language."""
+        env = settings.ENV
+        version = self.agent.published if self.agent is not None and self.agent.is_active else None
+        agents_voice = version.brief().voice if version is not None else ""
+        voices = {"voice": self.voice or agents_voice or env.voice_agent_speaking_model}
+        voices |= {name: getattr(self, name) for name in ("carrier_voice", "premium_voice", "economy_voice")}
+        return list(conflicts(self.language, listening={"listen_model": self.hears_with}, voices=voices))
+
+    @property
+    def hears_with(self) -> str:
+        return self.listen_model or settings.ENV.voice_agent_listening_model

@@ -15,19 +15,21 @@ from django.utils import timezone
 
 from agents.models import AgentVersion
 from agents.selectors import version_for
+from base.text import to_valid
 from telephony.engines.registry import choose_engine, is_configured
 from telephony.enums import CallStatus, Direction, EndedReason, EventKind, NextStep, OverBudget
 from telephony.hours import is_open
 from telephony.models import Call, Line
+from telephony.models.calls import ATTESTATION_LENGTH
 from telephony.services.entries import note
-from telephony.services.plans import fill
 from telephony.services.routing import remember_route
 from telephony.services.seats import Seat, free_seat, take_seat
+from telephony.services.sentences import fill, values_of
 from telephony.services.spending import JOINED, access_for, calls_at_once, reserve_for
 from telephony.services.tokens import PARAMETER, issue_token
 from telephony.services.urls import stream_url, webhook_url
 from telephony.twilio import twiml
-from telephony.twilio.callers import caller_of
+from telephony.twilio.callers import called_number, caller_in, name_of, raw_caller
 from telephony.twilio.twiml import Speech
 from tenants.context import entered, in_public
 from tenants.enums import Spoken
@@ -41,11 +43,21 @@ class IncomingCall:
     account_sid: str
     from_number: str
     to_number: str
+    from_raw: str = ""  # as the carrier wrote it, where that says more
+    attestation: str = ""  # what the carrier says of the caller's number
 
     @classmethod
     def from_form(cls, form: Mapping[str, str]) -> IncomingCall:
         """Raises KeyError for a form without the fields every call has."""
-        return cls(form["CallSid"], form.get("AccountSid", ""), caller_of(form.get("From", "")), form["To"])
+        from_number, raw = name_of(caller_in(form)), raw_caller(form)
+        return cls(
+            call_sid=form["CallSid"],
+            account_sid=form.get("AccountSid", ""),
+            from_number=from_number,
+            to_number=called_number(form["To"]),
+            from_raw=raw if raw != from_number else "",
+            attestation=to_valid(form.get("StirVerstat", ""))[:ATTESTATION_LENGTH],
+        )
 
 
 def find_number(number: str) -> PhoneNumber | None:
@@ -59,8 +71,9 @@ def platform_speech(key: Spoken) -> Speech | None:
     return Speech(text.text, text.voice, text.language) if text else None
 
 
-def line_speech(line: Line, tenant: Tenant, text: str) -> Speech:
-    return Speech(fill(text, line=line, organisation=tenant.name), line.carrier_voice, line.language)
+def line_speech(line: Line, tenant: Tenant, text: str, **more: str) -> Speech:
+    """Return a line's sentence with the names filled in: the line's own, and `more`."""
+    return Speech(fill(text, {**values_of(line, tenant), **more}), line.carrier_voice, line.language)
 
 
 def answer_call(*, incoming: IncomingCall, now: datetime | None = None) -> str:
@@ -129,6 +142,8 @@ def new_call(incoming: IncomingCall, line: Line) -> Call:
         engine=choose_engine(line.engine, incoming.call_sid),
         from_number=incoming.from_number,
         from_index=blind_index(incoming.from_number),
+        from_raw=incoming.from_raw,
+        attestation=incoming.attestation,
         to_number=incoming.to_number,
         to_index=blind_index(incoming.to_number),
     )

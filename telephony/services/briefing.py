@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from crm.phones import is_e164
 from telephony.enums import EventKind
-from telephony.models import Call, Line
+from telephony.models import Call
 from telephony.services.answering import line_speech
 from telephony.services.entries import note
 from telephony.services.urls import webhook_url
@@ -20,9 +21,9 @@ def brief_person(*, call: Call, tenant: Tenant) -> str:
     line = call.line
     if line is None or not call.is_open:
         return twiml.say_and_hang_up()
-    text = _fill(line, caller=_caller(call), reason=call.briefing)
+    told = {"caller": _caller(call), "reason": call.briefing, "key": line.briefing_key}
     return twiml.ask_for_key(
-        line_speech(line, tenant, text),
+        line_speech(line, tenant, line.briefing_text, **told),
         action_url=webhook_url("call-briefing", call=call.call_sid, asked="1"),
         timeout_s=KEY_TIMEOUT_S,
     )
@@ -39,13 +40,8 @@ def take_key(*, call: Call, digits: str) -> str:
     return twiml.empty()  # the carrier goes on with connecting them
 
 
-def _fill(line: Line, *, caller: str, reason: str) -> str:
-    text = line.briefing_text.replace("{caller}", caller).replace("{key}", line.briefing_key)
-    return text.replace("{reason}", reason)
-
-
 def _caller(call: Call) -> str:
     if call.contact is not None and call.contact.name:
         return str(call.contact.name)
     # Digit by digit, as one reads a number to somebody.
-    return " ".join(call.from_number.removeprefix("+")) if call.from_number.startswith("+") else ""
+    return " ".join(call.from_number.removeprefix("+")) if is_e164(call.from_number) else ""

@@ -43,7 +43,12 @@ def _known_of(call: Call) -> str:
     if call.contact_id != contact.pk:
         Call.objects.filter(pk=call.pk).update(contact=contact)
         call.contact = contact
-    return caller_context(contact)
+    return caller_context(contact, with_details=_may_hear_details(call))
+
+
+def _may_hear_details(call: Call) -> bool:
+    """What was said and agreed before is for the contact alone, and a number that nobody vouches for is no proof."""
+    return call.is_attested or (call.line is not None and call.line.details_by_number)
 
 
 def log_call(*, call_id: str) -> None:
@@ -54,7 +59,7 @@ def log_call(*, call_id: str) -> None:
     with transaction.atomic():
         # Not locked: merging takes the contact first and its calls after, and so does this.
         call = Call.objects.select_related("line", "contact").get(pk=call_id)
-        if call.is_open or call.direction == Direction.BROWSER:
+        if call.is_open or call.direction == Direction.BROWSER or call.erased_at is not None:
             return
         contact = _contact(call)
         if contact is not None:

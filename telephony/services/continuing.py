@@ -9,9 +9,11 @@ from telephony.enums import EndedReason, EventKind, NextStep, OverBudget
 from telephony.models import Call
 from telephony.services.answering import line_speech, stream_twiml
 from telephony.services.entries import note
+from telephony.services.sentences import fill, values_of
 from telephony.services.tokens import issue_token
 from telephony.services.urls import webhook_url
 from telephony.twilio import twiml
+from telephony.twilio.fields import whole
 from telephony.twilio.twiml import Speech
 from tenants.models import Tenant
 
@@ -24,7 +26,7 @@ def continue_call(*, call: Call, tenant: Tenant, form: Mapping[str, str]) -> str
     if not call.is_open:
         return twiml.say_and_hang_up()
     if "DialCallStatus" in form:
-        return _after_dial(call, tenant, form["DialCallStatus"], form.get("DialCallDuration", ""))
+        return _after_dial(call, tenant, form["DialCallStatus"][:40], form.get("DialCallDuration", ""))
     if "RecordingUrl" in form or "RecordingSid" in form:
         return _hang_up(call, EndedReason.VOICEMAIL)
     match call.next_step:
@@ -70,8 +72,8 @@ def _after_dial(call: Call, tenant: Tenant, outcome: str, length: str) -> str:
     # Somebody who picks up and does not take the call has answered, as far as the carrier is concerned.
     was_taken = outcome in REACHED and (not is_announced or call.transfer_taken_at is not None)
     detail: dict[str, object] = {"outcome": outcome, **({"taken": was_taken} if is_announced else {})}
-    if length.isdigit():
-        detail["duration_s"] = int(length)  # the carrier charges for this leg, too
+    if (seconds := whole(length)) is not None:
+        detail["duration_s"] = seconds  # the carrier charges for this leg, too
     note(call, EventKind.TRANSFER, detail)
     if was_taken:
         return _hang_up(call, EndedReason.TRANSFERRED)
@@ -79,7 +81,7 @@ def _after_dial(call: Call, tenant: Tenant, outcome: str, length: str) -> str:
         return _hang_up(call, EndedReason.TRANSFER_FAILED)
     failed = line_speech(line, tenant, line.transfer_failed_text)
     if call.next_step == NextStep.TRANSFER and line.return_after_transfer and call.resume_count < MAX_RESUMES:
-        return resume(call, tenant, before=failed, agent_note=line.transfer_failed_note)
+        return resume(call, tenant, before=failed, agent_note=fill(line.transfer_failed_note, values_of(line, tenant)))
     return _take_message(call, tenant, failed, EndedReason.TRANSFER_FAILED)
 
 

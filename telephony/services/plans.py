@@ -12,31 +12,29 @@ from agents.briefs import Brief
 from agents.collaboration.rules import rules_from
 from agents.collaboration.working import Specialists
 from agents.composing import Composed, compose
-from agents.instructions import values_for
 from agents.models import AgentVersion
 from agents.organisation.models import agent_settings
 from agents.selectors import available_briefs
 from agents.tools import Tool, ToolContext, tools_named
 from billing.tiers import Tier
+from crm.phones import is_e164
 from telephony.engines.base import EngineConfig, ToolSpec, Utterance
-from telephony.enums import Direction
+from telephony.engines.voice_agent.settings import MANAGED_PROMPT_LIMIT
+from telephony.enums import Direction, EventKind
+from telephony.fitting import fit_prompt
 from telephony.models import Call, Line
 from telephony.plan import CallPlan, Joining, Limits, Texts
+from telephony.services import entries
 from telephony.services.callers import recognise_caller
 from telephony.services.purposes import purpose_of
+from telephony.services.sentences import fill, fill_all, values_of
 from telephony.services.spending import plan_spending, take_tier
-from telephony.spending import SpendingPlan
 from telephony.transcripts.history import said_so_far
 from tenants.models import Tenant
 
 CONSULT = "consult_specialist"
 # Our names of language models' providers, as the voice provider writes them.
 _THINK_PROVIDERS = {"openai": "open_ai", "anthropic": "anthropic"}
-
-
-def fill(text: str, *, line: Line, organisation: str) -> str:
-    """Put the names in; anything else in braces stays as it is written."""
-    return text.replace("{agent_name}", line.agent_name).replace("{organisation}", organisation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +59,13 @@ def compose_line(*, line: Line, tenant: Tenant, version: AgentVersion | None, ti
     """
     env = settings.ENV
     brief = version.brief() if version is not None else None
-    values = values_for(tenant, None, {**line.variables, "agent_name": line.agent_name})
+    values = values_of(line, tenant)
     names = brief.allowed(line.tools) if brief is not None else line.tools
     tier_model, tier_voice = _of_tier(line, tier)
     model = tier_model or line.think_model or (brief.model if brief else "") or env.voice_agent_thinking_model
     return Composition(
         prompt=compose([brief.prompt if brief else "", line.prompt], values),
-        greeting=compose([line.greeting], values).text,
+        greeting=fill(line.greeting, values),
         tools=tools_named(names, "call"),
         voice=tier_voice or line.voice or (brief.voice if brief else "") or env.voice_agent_speaking_model,
         think_provider=_think_provider(line, brief),
@@ -107,41 +105,39 @@ def plan_call(*, call: Call, tenant: Tenant) -> CallPlan:
     joining = plan_joining(call=call, tenant=tenant, version=version) if CONSULT in composed.tools else None
     if joining is None:  # an agent that cannot bring in anybody must not offer to
         composed = replace(composed, tools={name: tool for name, tool in composed.tools.items() if name != CONSULT})
-    prompt = "\n\n".join(filter(None, (composed.prompt.text, known, note)))
+    prompt = fit_prompt(composed.prompt.text, (known, note), MANAGED_PROMPT_LIMIT)
+    if prompt.left_out:
+        entries.note(call, EventKind.WARNING, {"code": "PROMPT_TOO_LONG", "characters_left_out": len(prompt.left_out)})
+    sentences = fill_all(line, tenant)
     return CallPlan(
         call_id=str(call.pk),
         call_sid=call.call_sid,
         schema=tenant.schema_name,
         stream_number=call.stream_count,
         engine_name=call.engine,
-        engine=_engine_config(line, tenant, composed, prompt=prompt, history=history),
-        texts=_texts(line, tenant),
+        engine=_engine_config(line, tenant, composed, prompt=prompt.text, history=history),
+        texts=_texts(sentences),
         limits=_limits(line),
         tools=composed.tools,
         joining=joining,
         transfer_number=line.fallback_number,
-        caller_number=call.from_number,
+        caller_number=call.from_number if is_e164(call.from_number) else "",
+        caller_verified=call.is_attested,
+        details_by_number=line.details_by_number,
         own_number=call.to_number,
         elapsed_s=(timezone.now() - (call.answered_at or timezone.now())).total_seconds(),
         record=line.record_calls and call.direction != Direction.BROWSER,
         is_browser=call.direction == Direction.BROWSER,
         purpose=purpose_of(call),
-        spending=_spending(call, line, tenant),
+        spending=plan_spending(
+            call=call,
+            line=line,
+            tenant=tenant,
+            note=sentences["budget_warning_note"],
+            wind_down=sentences["budget_wind_down_note"],
+            goodbye=sentences["budget_goodbye_text"],
+        ),
         is_told=bool(note),
-    )
-
-
-def _spending(call: Call, line: Line, tenant: Tenant) -> SpendingPlan | None:
-    def filled(text: str) -> str:
-        return fill(text, line=line, organisation=tenant.name)
-
-    return plan_spending(
-        call=call,
-        line=line,
-        tenant=tenant,
-        note=filled(line.budget_warning_note),
-        wind_down=filled(line.budget_wind_down_note),
-        goodbye=filled(line.budget_goodbye_text),
     )
 
 
@@ -185,17 +181,14 @@ def _engine_config(
     )
 
 
-def _texts(line: Line, tenant: Tenant) -> Texts:
-    def filled(text: str) -> str:
-        return fill(text, line=line, organisation=tenant.name)
-
+def _texts(sentences: Mapping[str, str]) -> Texts:
     return Texts(
-        silence_prompt=filled(line.silence_prompt_text),
-        silence_goodbye=filled(line.silence_goodbye_text),
-        length_goodbye=filled(line.length_goodbye_text),
-        length_warning_note=filled(line.length_warning_note),
-        dtmf_note=filled(line.dtmf_note),
-        resume=filled(line.resume_text),
+        silence_prompt=sentences["silence_prompt_text"],
+        silence_goodbye=sentences["silence_goodbye_text"],
+        length_goodbye=sentences["length_goodbye_text"],
+        length_warning_note=sentences["length_warning_note"],
+        dtmf_note=sentences["dtmf_note"],
+        resume=sentences["resume_text"],
     )
 
 

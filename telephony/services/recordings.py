@@ -15,7 +15,8 @@ from telephony.models import Call, Recording
 from telephony.services.carrier import carrier
 from telephony.services.entries import note
 from telephony.services.urls import webhook_url
-from telephony.twilio.errors import NotFoundError, TelephonyError
+from telephony.twilio.errors import NotConfiguredError, NotFoundError, TelephonyError
+from telephony.twilio.fields import whole
 from tenants.celery import publish
 from tenants.context import current_schema
 from thanos.encryption import decrypt, encrypt
@@ -47,10 +48,16 @@ def start_recording(*, call_id: str) -> Recording | None:
     return recording
 
 
-def take_recording_status(*, call: Call, form: Mapping[str, str]) -> Recording:
-    """Store what a recording callback says, and have a completed recording fetched. Safe to repeat, in any order."""
-    from telephony.tasks import fetch_recording
+def take_recording_status(*, call: Call, form: Mapping[str, str]) -> Recording | None:
+    """Store what a recording callback says, and have a completed recording fetched. Safe to repeat, in any order.
 
+    One of a call that was erased meanwhile is deleted at the carrier.
+    """
+    from telephony.tasks import fetch_recording, forget_recording
+
+    if call.erased_at is not None:
+        publish(forget_recording, recording_sid=form["RecordingSid"])
+        return None
     status = _STATUSES.get(form.get("RecordingStatus", ""), RecordingStatus.IN_PROGRESS)
     kind = RecordingKind.VOICEMAIL if form.get("RecordingSource") in _VOICEMAIL_SOURCES else RecordingKind.CALL
     recording, _ = Recording.objects.get_or_create(
@@ -59,17 +66,13 @@ def take_recording_status(*, call: Call, form: Mapping[str, str]) -> Recording:
     moved = Recording.objects.filter(pk=recording.pk, status=RecordingStatus.IN_PROGRESS).update(
         status=status,
         changed_at=timezone.now(),
-        duration_s=_int(form.get("RecordingDuration")),
-        channels=_int(form.get("RecordingChannels")) or recording.channels,
+        duration_s=whole(form.get("RecordingDuration")),
+        channels=whole(form.get("RecordingChannels"), most=16) or recording.channels,
     )
     if moved and status == RecordingStatus.COMPLETED:
         publish(fetch_recording, recording_id=recording.pk)
     recording.refresh_from_db()
     return recording
-
-
-def _int(value: str | None) -> int | None:
-    return int(value) if value and value.lstrip("-").isdigit() and int(value) >= 0 else None
 
 
 def download_recording(*, recording_id: int) -> None:
@@ -95,6 +98,14 @@ def download_recording(*, recording_id: int) -> None:
         pass
     except TelephonyError:
         logger.warning("The carrier keeps its copy of a recording: deleting it failed.")
+
+
+def forget_recording(*, recording_sid: str) -> None:
+    """Delete the carrier's copy of a recording. Raises TelephonyError."""
+    try:
+        carrier().delete_recording(recording_sid)
+    except (NotFoundError, NotConfiguredError):
+        return
 
 
 def give_up_recording(*, recording_id: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from redis.exceptions import RedisError
 
+from telephony.twilio.callers import called_number
 from tenants.context import NoTenantError, find_tenant
 from tenants.models import PhoneNumber, Tenant
 from thanos.redis import sync_client
@@ -36,7 +37,7 @@ def tenant_of_call(form: Mapping[str, str]) -> Tenant | None:
             return find_tenant(schema.decode())  # type: ignore[union-attr]
         except NoTenantError:
             return None
-    numbers = [form.get("To", ""), form.get("From", "")]
+    numbers = [called_number(form.get(name, "")) for name in ("To", "From")]
     if form.get("Direction", "inbound").startswith("outbound"):
         numbers.reverse()
     found = {row.number: row.tenant for row in PhoneNumber.objects.select_related("tenant").filter(number__in=numbers)}

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from crm.hooks.models import WebhookDelivery, WebhookEndpoint
 from crm.models import Contact, Interaction
+from crm.phones import is_e164
 from crm.services.merging import merge_contacts, undo_merge
 from crm.tests.factories import make_contact, make_interaction
 from telephony.enums import Direction, SummaryStatus
+from telephony.masking import mask_number
 from telephony.models import Call
+from telephony.services.answering import IncomingCall, new_call
 from telephony.services.callers import log_call, recognise_caller, unlogged_calls
 from telephony.services.plans import plan_call
-from telephony.tests.factories import make_call, make_finished_call
+from telephony.tests.factories import incoming_form, make_call, make_finished_call
 from tenants.context import entered
 
 
@@ -77,7 +84,7 @@ def test_the_agent_is_told_what_is_known_before_it_greets(line, alice):
     ann = make_contact("Ann", phone="+15557001", business_name="Ann & Co")
     make_interaction(ann, "meeting", subject="Wants {agent_name} red paint")
     make_interaction(ann, "task", subject="Send the offer")
-    call = make_call(line)
+    call = make_call(line, attestation="TN-Validation-Passed-A")
 
     plan = plan_call(call=call, tenant=alice)
 
@@ -86,6 +93,32 @@ def test_the_agent_is_told_what_is_known_before_it_greets(line, alice):
     call.refresh_from_db()
     assert call.contact == ann
     assert recognise_caller(call=make_call(line, from_number="+15559")) == ""
+
+
+@pytest.mark.parametrize("attestation", ["", "TN-Validation-Passed-B", "TN-Validation-Failed-A", "No-TN-Validation"])
+def test_a_number_nobody_vouches_for_is_no_proof(line, alice, attestation):
+    ann = make_contact("Ann", phone="+15557001")
+    make_interaction(ann, "meeting", subject="Wants red paint")
+    make_interaction(ann, "task", subject="Send the offer")
+
+    plan = plan_call(call=make_call(line, attestation=attestation), tenant=alice)
+
+    assert "Name: Ann." in plan.engine.prompt
+    assert "red paint" not in plan.engine.prompt and "Send the offer" not in plan.engine.prompt
+    assert (plan.caller_verified, plan.details_by_number) == (False, False)
+
+    line.details_by_number = True
+    line.save()
+    plan = plan_call(call=make_call(line, attestation=attestation), tenant=alice)
+    assert "red paint" in plan.engine.prompt and plan.details_by_number
+
+
+def test_the_networks_word_for_a_number_is_kept_and_told_to_tools(line, alice):
+    incoming = IncomingCall.from_form(incoming_form(StirVerstat="TN-Validation-Passed-A"))
+    call = new_call(incoming, line)
+    call.save()
+
+    assert plan_call(call=call, tenant=alice).caller_verified
 
 
 def test_who_wants_to_know_hears_of_the_end_once(line):
@@ -113,13 +146,74 @@ def test_calls_follow_a_merge_and_its_undo(line, owner):
     assert call.contact == merged and merged.interactions.count() == 1
 
 
-def test_withheld_numbers_are_nobody(line, alice):
-    from telephony.services.answering import IncomingCall
+HIDDEN = ["+266696687", "+7378742833", "+86282452253", "anonymous", "Restricted", "unavailable", "", "  "]
+HIDDEN += ["+anonymous", "+0", "+1", "+10000000000", "sip:anonymous@anonymous.invalid", "\x00", "sip:@", "tel:"]
 
-    form = {"CallSid": "CA1", "To": "+15550100"}
-    for number in ("+266696687", "anonymous", "Restricted"):
-        assert IncomingCall.from_form({**form, "From": number}).from_number == "anonymous"
-    assert IncomingCall.from_form({**form, "From": "+15557001"}).from_number == "+15557001"
+
+@pytest.mark.parametrize("number", HIDDEN)
+def test_withheld_and_impossible_numbers_are_nobody(line, number):
+    call = new_call(IncomingCall.from_form(incoming_form(From=number)), line)
+    call.status, call.ended_at = "completed", call.started_at
+    call.save()
+    log_call(call_id=str(call.pk))
+
+    assert call.from_number == "anonymous"
+    assert not Contact.objects.exists()
+
+
+SPELLED = ["+15557654399", "15557654399", "0015557654399", "+1 (555) 765-4399", " +15557654399 ", "tel:+15557654399"]
+SPELLED += [
+    "sip:+15557654399@10.0.0.1:5060;user=phone",
+    "sip:15557654399@pbx.example",
+    '"Ann" <sip:+15557654399@pbx.example>',
+]
+
+
+@pytest.mark.parametrize("spelling", [*SPELLED, "5557654399", "(555) 765-4399"])
+def test_a_caller_is_recognised_however_the_network_writes_the_number(line, alice, bob, spelling):
+    with entered(bob):
+        make_contact("Bob's", phone="+15557654399")
+    ann = make_contact("Ann", phone="+15557654399")
+
+    call = new_call(IncomingCall.from_form(incoming_form(From=spelling)), line)
+    call.save()
+    plan = plan_call(call=call, tenant=alice)
+
+    assert (call.from_number, plan.caller_number) == ("+15557654399", "+15557654399")
+    assert "Name: Ann." in plan.engine.prompt
+    assert Call.objects.get(contact=ann).from_raw == (spelling if spelling != "+15557654399" else "")
+    assert list(Call.objects.with_number("+15557654399")) == [call]
+
+
+def test_a_caller_with_an_address_and_no_number_is_known_by_it(line, alice):
+    call = new_call(IncomingCall.from_form(incoming_form(From="sip:Front.Desk@PBX.example:5060")), line)
+    call.save()
+
+    assert call.from_number == "front.desk@pbx.example"
+    assert plan_call(call=call, tenant=alice).caller_number == ""  # nobody could call or text it
+    assert mask_number(call.from_number) == "f•••@pbx.example"
+    assert list(Call.objects.with_number("front.desk@pbx.example")) == [call]
+
+
+def test_a_number_without_a_country_is_one_of_the_called_numbers(line):
+    incoming = IncomingCall.from_form(incoming_form(From="030 1234567", To="+493012345678"))
+
+    assert incoming.from_number == "+49301234567"
+
+
+@pytest.mark.parametrize(("told", "asked"), [("+5491123456789", "+541123456789"), ("+525512345678", "+5215512345678")])
+def test_calls_are_found_by_either_spelling_of_a_mobile_number(line, told, asked):
+    call = make_call(line, from_number=told)
+
+    assert list(Call.objects.with_number(asked)) == [call]
+
+
+@given(form=st.fixed_dictionaries({"From": st.text(max_size=40) | st.from_regex(r"\A(sips?|tel):.{0,30}\Z")}))
+def test_any_from_is_a_number_an_address_or_nobody(form):
+    found = IncomingCall.from_form({"CallSid": "CA1", "To": "+15550100", **form}).from_number
+
+    assert is_e164(found) or "@" in found or found == "anonymous" or found.startswith("client:")
+    assert IncomingCall.from_form({"CallSid": "CA1", "To": "+15550100", "From": found}).from_number == found or "@" in found
 
 
 def test_of_two_contacts_with_a_number_the_one_in_touch_is_known(line):

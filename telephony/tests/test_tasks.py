@@ -20,6 +20,7 @@ from telephony.services import summaries
 from telephony.services.finishing import finish_call
 from telephony.services.seats import seats_taken, take_seat
 from telephony.tests.factories import add_message, make_call, make_finished_call
+from telephony.transcripts.batch import write_pending
 from telephony.twilio.errors import TelephonyError
 from tenants.celery import publish
 from tenants.context import entered
@@ -56,6 +57,41 @@ def test_a_summary_is_written_from_what_was_said(spoken_call, model):
     (asked,) = model.asked
     assert [one.text for one in asked.said] == ["Caller: When do you open?\nAgent: At nine."]
     assert asked.system == spoken_call.line.summary_prompt
+
+
+def test_a_long_call_is_summarised_in_parts_and_none_is_left_out(spoken_call, model, monkeypatch):
+    monkeypatch.setattr(summaries, "MAX_CHARACTERS", 60)
+    for number in range(3, 9):
+        add_message(spoken_call, number, "user", f"Sentence {number} of many, and a long one.")
+    model.script.clear()
+    model.script.extend(Thought(f"Part {number}.") for number in range(1, 20))
+
+    summaries.summarise_call(call_id=str(spoken_call.pk))
+
+    *parts, whole = ["\n".join(one.text for one in asked.said) for asked in model.asked]
+    assert "When do you open?" in parts[0] and "Sentence 8 of many" in parts[-1]
+    assert len(parts) > 2 and parts[0].startswith(f"[1/{len(parts)}]")
+    assert whole.startswith(f"[1/{len(parts)}] Part 1.") and f"Part {len(parts)}." in whole
+    assert status(spoken_call) == (SummaryStatus.DONE, f"Part {len(parts) + 1}.")
+    write_pending()
+    assert not spoken_call.events.exists()
+
+
+def test_a_call_too_long_even_for_parts_keeps_both_ends_and_says_so(spoken_call, model, monkeypatch):
+    monkeypatch.setattr(summaries, "MAX_CHARACTERS", 60)
+    monkeypatch.setattr(summaries, "MAX_PIECES", 2)
+    for number in range(3, 9):
+        add_message(spoken_call, number, "user", f"Sentence {number} of many, and a long one.")
+    model.script.clear()
+    model.script.extend(Thought(f"Part {number}.") for number in range(1, 20))
+
+    summaries.summarise_call(call_id=str(spoken_call.pk))
+
+    first, last, _ = [asked.said[-1].text for asked in model.asked]
+    assert "When do you open?" in first and "Sentence 8 of many" in last
+    write_pending()
+    (event,) = spoken_call.events.all()
+    assert event.detail["code"] == "SUMMARY_LEFT_OUT" and event.detail["characters_left_out"] > 100
 
 
 def test_without_a_model_the_page_says_so(spoken_call):

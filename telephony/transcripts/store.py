@@ -43,7 +43,7 @@ def write_entries(entries: Iterable[Entry]) -> list[Entry]:
 
 def _write_share(entries: Sequence[Entry]) -> list[Entry]:
     wanted = {entry.call_id for entry in entries}
-    known = {str(pk) for pk in Call.objects.filter(pk__in=wanted).values_list("pk", flat=True)}
+    known = {str(pk) for pk in Call.objects.filter(pk__in=wanted, erased_at=None).values_list("pk", flat=True)}
     ours = [entry for entry in entries if entry.call_id in known]
     messages = [_message(entry) for entry in ours if entry.kind == "message"]
     events = [_event(entry) for entry in ours if entry.kind == "event"]

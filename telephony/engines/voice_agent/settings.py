@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from telephony.engines.base import EngineConfig, EngineError, ToolSpec
+from telephony.fitting import fit
 
 AUDIO = {
     "input": {"encoding": "mulaw", "sample_rate": 8000},
@@ -42,7 +43,7 @@ def build_settings(config: EngineConfig) -> dict[str, Any]:
 
 def think_block(config: EngineConfig) -> dict[str, Any]:
     provider = {"type": config.think_provider, "model": config.think_model, "temperature": config.temperature}
-    block: dict[str, Any] = {"provider": provider, "prompt": config.prompt[:MANAGED_PROMPT_LIMIT]}
+    block: dict[str, Any] = {"provider": provider, "prompt": fit(config.prompt, MANAGED_PROMPT_LIMIT).text}
     if config.tools:
         block["functions"] = [_function(tool) for tool in config.tools]
     return block

@@ -262,3 +262,65 @@ def test_a_line_is_saved_or_nothing_is_lost(alice, visit, owner):
     with entered(alice):
         line.refresh_from_db()
     assert line.greeting == "Good day."
+
+
+def test_callers_whose_contact_is_known_are_shown_by_name(line, visit, owner, member, stranger):
+    from crm.tests.factories import make_contact
+
+    ann = make_contact("Ann Smith", phone="+15557001")
+    finished = make_finished_call(line, contact=ann)
+    make_call(line, contact=ann)
+
+    for path in ("/", "/calls/", finished.get_absolute_url()):
+        page = visit(owner).get(path).content.decode()
+        assert "Ann Smith" in page, path
+        assert "Ann Smith" not in visit(member).get(path).content.decode()  # contacts are for owners and admins
+    page = visit(owner).get(finished.get_absolute_url()).content.decode()
+    assert "<title>Call from Ann Smith" in page
+    assert "+15557001" not in visit(member).get("/calls/").content.decode()
+
+
+def test_what_helps_a_technician_alone_is_kept_apart(line, visit, owner, member):
+    call = make_finished_call(line, stream_sid="MZ77", from_raw="sip:+15557001@pbx.example")
+    at = timezone.now()
+    for sequence, (kind, detail) in enumerate(
+        [
+            ("stream-started", {"stream_sid": "MZ77", "stream": 1}),
+            ("engine-connected", {"request_id": "req-9"}),
+            ("stream-ended", {"frames_in": 512, "reason": None}),
+            ("barge-in", {"unheard_ms": 300}),
+            ("ended", {"reason": "caller-hung-up", "fault": "caller"}),
+        ]
+    ):
+        CallEvent.objects.create(call=call, sequence=sequence, kind=kind, at=at, detail=detail)
+
+    page = visit(owner).get(call.get_absolute_url()).content.decode()
+    happened, _, technical = page.partition("<summary>Technical details</summary>")
+
+    for raw in ("stream_sid", "request_id", "frames_in", "unheard_ms", "MZ77", "req-9", "caller-hung-up"):
+        assert raw not in happened, raw
+    assert "not heard, in ms" in happened and "Caller hung up" in happened
+    for shown in ("MZ77", "req-9", "512", "sip:+15557001@pbx.example"):
+        assert shown in technical
+    assert "Technical details" not in visit(member).get(call.get_absolute_url()).content.decode()
+
+
+def test_a_field_that_needs_another_look_has_a_link(line, visit, owner):
+    client = visit(owner)
+    page = client.post(line.get_absolute_url(), {"name": "Front desk", "hours": "Mon-Fri all the time"})
+
+    text = page.content.decode()
+    assert page.status_code == 422
+    assert '<a href="#id_hours">Hours</a>' in text and 'id="id_hours"' in text
+    assert "“Mon-Fri all the time” was not understood" in text
+
+
+def test_test_calls_count_in_no_figure_of_the_dashboard(line, visit, owner):
+    from telephony.selectors import dashboard
+
+    add_message(make_finished_call(line), 1, "assistant", "Yes?", latency={"total": 300})
+    add_message(make_finished_call(line, direction="browser"), 1, "assistant", "Yes?", latency={"total": 9000})
+
+    board = dashboard(time_zone="UTC")
+
+    assert (board.calls_today, board.latency_p50_ms, board.latency_p95_ms) == (1, 300, 300)
