@@ -63,9 +63,7 @@ def register(channel: Channel, check: Check) -> None:
         known.append(check)
 
 
-def may_contact(
-    *, channel: Channel, number: str = "", address: str = "", contact: Contact | None = None
-) -> Refusal | None:
+def may_contact(*, channel: Channel, number: str = "", address: str = "", contact: Contact | None = None) -> Refusal | None:
     """Return why this person must not be contacted by this channel now; None when they may. Must run inside the tenant."""
     fact = _FACT[channel]
     asked = Contact.objects.filter(_same_person(number, address, contact), **{f"{fact}__isnull": False})

@@ -86,16 +86,12 @@ class Texts:
         form |= {"From": message["From"], "To": message["To"]}
         return form if error_code is None else {**form, "ErrorCode": str(error_code)}
 
-    async def write(
-        self, *, from_number: str, to_number: str, text: str, media: tuple[str, ...] = ()
-    ) -> tuple[str, int]:
+    async def write(self, *, from_number: str, to_number: str, text: str, media: tuple[str, ...] = ()) -> tuple[str, int]:
         """Have somebody write to a number of the product; return the message's SID and how the webhook was answered."""
         form = self.incoming_form(from_number=from_number, to_number=to_number, text=text, media=media)
         return form["MessageSid"], await self._post(self.network.webhooks_of(to_number).sms_url, form)
 
-    def incoming_form(
-        self, *, from_number: str, to_number: str, text: str, media: tuple[str, ...] = ()
-    ) -> dict[str, str]:
+    def incoming_form(self, *, from_number: str, to_number: str, text: str, media: tuple[str, ...] = ()) -> dict[str, str]:
         sid = ("MM" if media else "SM") + uuid.uuid4().hex
         form = {"MessageSid": sid, "SmsSid": sid, "SmsMessageSid": sid, "AccountSid": self.network.account_sid}
         form |= {"From": from_number, "To": to_number, "Body": text, "NumMedia": str(len(media)), "NumSegments": "1"}

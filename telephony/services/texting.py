@@ -29,9 +29,7 @@ def text_caller(*, call_id: str, from_number: str, to_number: str, text: str) ->
     if call is None:
         raise TextingError("In a test call nothing is sent.")
     key = f"call:{call.pk}:{hashlib.sha256(text.strip().casefold().encode()).hexdigest()[:16]}"
-    message, is_new = write_text(
-        own_number=from_number, to=to_number, text=text, author=Author.AGENT, call=call, key=key
-    )
+    message, is_new = write_text(own_number=from_number, to=to_number, text=text, author=Author.AGENT, call=call, key=key)
     if not is_new and message.state in GONE_OUT:
         return False
     message = deliver(message_id=message.pk, again=True)

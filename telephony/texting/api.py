@@ -73,7 +73,9 @@ class TextConversationSerializer(serializers.ModelSerializer[Conversation]):
 
 
 class SendTextSerializer(StrictTypesMixin, serializers.Serializer[Any]):
-    to = serializers.CharField(max_length=40, help_text="A number; without a country's code it is read as your own country's.")
+    to = serializers.CharField(
+        max_length=40, help_text="A number; without a country's code it is read as your own country's."
+    )
     text = serializers.CharField(max_length=LONGEST, trim_whitespace=True)
     from_number = serializers.CharField(
         max_length=16, required=False, help_text="One of your numbers; not needed while you have one."

@@ -13,7 +13,7 @@ def erase_texts(person: Person) -> dict[str, int]:
     indexes = [index for number in person.numbers for index in blind_indexes(number)]
     found = Conversation.objects.filter(Q(contact__in=person.contact_ids) | Q(other_index__in=indexes))
     ids = list(found.values_list("pk", flat=True))
-    others = [index for index in found.values_list("other_index", flat=True)]
+    others = list(found.values_list("other_index", flat=True))
     texts = Message.objects.filter(conversation__in=ids)
     wishes = ConsentEvent.objects.filter(Q(number_index__in=[*indexes, *others]) | Q(message__in=texts)).exclude(number="")
     # The index stays: who asked for silence keeps it, also from whoever enters the number again.

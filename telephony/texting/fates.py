@@ -59,5 +59,3 @@ def fate_of(status: str, error_code: str = "") -> Fate | None:
 def latest(*fates: Fate) -> Fate:
     """Return the fate that stands, the same for every order of what is told."""
     return max(fates, key=lambda fate: (RANK[fate.state], fate.error_code or 0))
-
-

@@ -88,7 +88,7 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = TextingSettings
-        fields = "__all__"
+        exclude = ()
         widgets = {
             "agent_lines": forms.CheckboxSelectMultiple,
             **{

@@ -97,9 +97,7 @@ class Message(models.Model):
 
     class Meta:
         ordering = ["id"]
-        constraints = [
-            models.UniqueConstraint(fields=["message_sid"], condition=~Q(message_sid=""), name="text_sid_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["message_sid"], condition=~Q(message_sid=""), name="text_sid_once")]
         indexes = [
             models.Index(fields=["claimed_at"], name="text_claimed", condition=Q(way=Way.OUT, claimed_at__isnull=False)),
             models.Index(fields=["id"], name="text_open", condition=Q(state__in=[State.WAITING, State.SENDING])),

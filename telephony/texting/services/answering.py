@@ -1,4 +1,7 @@
-"""The line's agent answers text messages, where the organization wants that: once each, within limits, until a person does."""
+"""The line's agent answers text messages, where the organization wants that: once each, within limits.
+
+It stops as soon as a person answers, or is asked for.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from django.utils import timezone
 
 from agents.briefs import Brief
 from agents.composing import compose
-from agents.dialogue import DEADLINE_S, Answer, Conversation as Dialogue, ask_agent
+from agents.dialogue import DEADLINE_S, Answer, ask_agent
+from agents.dialogue import Conversation as Dialogue
 from agents.instructions import values_for
 from agents.llm.base import LlmError, Turn
 from agents.llm.closing import close_clients
@@ -83,9 +87,7 @@ def answer_text(*, message_id: int) -> bool:
 def claim(message_id: int, *, now: datetime | None = None) -> Message | None:
     now = now or timezone.now()
     waiting = Message.objects.filter(pk=message_id, answering=Answering.WANTED)
-    if not waiting.update(
-        answering=Answering.RUNNING, answer_until=now + CLAIM, answer_attempts=F("answer_attempts") + 1
-    ):
+    if not waiting.update(answering=Answering.RUNNING, answer_until=now + CLAIM, answer_attempts=F("answer_attempts") + 1):
         return None
     return Message.objects.select_related("conversation__contact").get(pk=message_id)
 

@@ -73,7 +73,7 @@ def put_last(message: Message, *, unread: bool | None = None) -> None:
 
 
 def log_text(*, message_id: int) -> None:
-    """Put a message on its contact's timeline. Safe to repeat. Whoever nobody knows has no timeline: that is settled too."""
+    """Put a message on its contact's timeline, where there is a contact. Safe to repeat."""
     with transaction.atomic():
         message = Message.objects.select_related("conversation__contact", "user").get(pk=message_id)
         if message.logged_at is not None or message.state not in ON_TIMELINE:

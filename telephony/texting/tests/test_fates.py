@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from telephony.texting.enums import State
 from telephony.texting.fates import OF_CARRIER, RANK, Fate, fate_of, latest
 
-fates = st.builds(Fate, st.sampled_from([state for state in State if state != State.RECEIVED]), st.none() | st.integers(1, 99999))
+fates = st.builds(
+    Fate, st.sampled_from([state for state in State if state != State.RECEIVED]), st.none() | st.integers(1, 99999)
+)
 
 
 def settle(told):

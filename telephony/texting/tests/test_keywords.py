@@ -31,7 +31,9 @@ def test_sentences_are_sentences(text):
     assert keyword_in(text, WORDS) is None
 
 
-@pytest.mark.parametrize(("text", "keyword"), [("start", "start"), ("Unstop ", "start"), ("yes", "start"), ("Help?", "help")])
+@pytest.mark.parametrize(
+    ("text", "keyword"), [("start", "start"), ("Unstop ", "start"), ("yes", "start"), ("Help?", "help")]
+)
 def test_the_other_words(text, keyword):
     assert keyword_in(text, WORDS) == keyword
 

@@ -6,25 +6,31 @@ import pytest
 
 from crm.models import Contact, Interaction
 from crm.services.contacts import create_contact
-from crm.services.purging import purge_contacts  # noqa: F401  (its signal is listened to)
 from telephony.models import Line
+from telephony.texting import tasks
 from telephony.texting.enums import Consent, ConsentSource, State, Way
 from telephony.texting.models import ConsentEvent, Conversation, Message
 from telephony.texting.services.consent import has_opted_out
 from telephony.texting.tests.factories import BASE, BOBS, OURS, THEIRS, incoming, post_to, receive, send
 from tenants.context import entered
-from tenants.models import AuditEvent
+from tenants.models import AuditEvent, Tenant
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def committed(django_capture_on_commit_callbacks):
-    """Do what was to be done after the commit, as a worker does it."""
+    """Do what was to be done after the commit, and then what a worker does with it."""
 
     def run(work):
-        with django_capture_on_commit_callbacks(execute=True):
-            return work()
+        with django_capture_on_commit_callbacks(execute=True) as callbacks:
+            response = work()
+        with entered(Tenant.objects.get(domains__domain="alice.test")):
+            waiting = list(Message.objects.filter(state=State.WAITING).values_list("pk", flat=True))
+            assert len(callbacks) >= len(waiting)
+            for pk in waiting:
+                tasks.send.apply(kwargs={"message_id": pk})
+        return response
 
     return run
 
