@@ -15,7 +15,7 @@ def erase_texts(person: Person) -> dict[str, int]:
     ids = list(found.values_list("pk", flat=True))
     others = list(found.values_list("other_index", flat=True))
     texts = Message.objects.filter(conversation__in=ids)
-    wishes = ConsentEvent.objects.filter(Q(number_index__in=[*indexes, *others]) | Q(message__in=texts)).exclude(number="")
+    wishes = ConsentEvent.objects.filter(Q(number_index__in=[*indexes, *others]) | Q(message__in=texts))
     # The index stays: who asked for silence keeps it, also from whoever enters the number again.
     blanked = wishes.update(number="", words="", message=None)
     count = texts.count()

@@ -134,7 +134,8 @@ class Message(models.Model):
 class ConsentEvent(models.Model):
     """Somebody asked for no text messages, or for them again. Rows are only added; the newest counts.
 
-    When a person is erased the number and the words go, and the index stays: the wish outlives what we knew of them.
+    When a person is erased the number and the words go, and the index stays: the wish outlives what we knew of them, for
+    as long as the key it was made with is among the configured ones.
     """
 
     number = EncryptedTextField(blank=True)

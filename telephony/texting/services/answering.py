@@ -5,12 +5,12 @@ It stops as soon as a person answers, or is asked for.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -72,7 +72,7 @@ def answer_text(*, message_id: int) -> bool:
     purpose = Purpose(Kind.TEXT, str(message.conversation_id), tenant.schema_name)
     try:
         with written_at_the_end(), charged_to(purpose):
-            answer = asyncio.run(_ask(draft))
+            answer = async_to_sync(_ask)(draft)
     except LlmError as error:
         may_retry = error.retryable and message.answer_attempts < ATTEMPTS
         logger.warning("A text message was not answered by the agent.", extra={"text": message.pk, "why": str(error)})
