@@ -20,6 +20,7 @@ class Kind(TextChoices):
     """What was used for: the thing that `subject` names."""
 
     CALL = "call", "Calls"
+    TEXT = "text", "Text messages"
     CHAT = "chat", "Chat"
     TRIAL = "trial", "Trials"
     KNOWLEDGE = "knowledge", "Knowledge"

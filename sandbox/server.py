@@ -81,6 +81,8 @@ class Sandbox:
                 web.post("/sandbox/calls", self.place_call),
                 web.post("/sandbox/faults", self.order_fault),
                 web.post("/sandbox/people", self.set_people),
+                web.post("/sandbox/texts", self.place_text),
+                web.get("/sandbox/texts", self.list_texts),
             ]
         )
         return app
@@ -128,6 +130,18 @@ class Sandbox:
         self.network.people |= await request.json()
         return web.json_response(self.network.people)
 
+    async def place_text(self, request: web.Request) -> web.Response:
+        """Have somebody write to a number. Body: `to`, `from`, `text`, optionally `media` (a list of types)."""
+        order = await request.json()
+        media = tuple(order.get("media") or ())
+        sid, status = await self.network.texts.write(
+            from_number=order["from"], to_number=order["to"], text=order.get("text", ""), media=media
+        )
+        return web.json_response({"sid": sid, "status": status})
+
+    async def list_texts(self, request: web.Request) -> web.Response:
+        return web.json_response(self.network.texts.taken)
+
 
 def build() -> Sandbox:
     network = Network(
@@ -135,6 +149,7 @@ def build() -> Sandbox:
         auth_token=os.environ["TWILIO_AUTH_TOKEN"],
         public_base_url=os.environ["PUBLIC_BASE_URL"].rstrip("/"),
     )
+    network.texts.reports = True
     mail = MailAccount(
         os.environ.get("SENDGRID_API_KEY", ""),
         public_base_url=os.environ["PUBLIC_BASE_URL"],

@@ -149,13 +149,6 @@ class RecordingStatus(TextChoices):
     DELETED = "deleted", "Deleted after its retention"
 
 
-class TextState(TextChoices):
-    SENDING = "sending", "Being sent"
-    SENT = "sent", "Sent"
-    REFUSED = "refused", "Refused by the carrier"
-    UNCERTAIN = "uncertain", "Perhaps sent"
-
-
 class EventKind(TextChoices):
     """Everything about a call worth knowing later."""
 

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 
 from telephony.enums import CallStatus
 from telephony.models import Call
-from telephony.services.answering import IncomingCall, answer_call, find_number, platform_speech
+from telephony.services.answering import IncomingCall, answer_call, platform_speech
 from telephony.services.briefing import brief_person, take_key
 from telephony.services.carrier import signatures
 from telephony.services.continuing import continue_call, needs_a_worker
@@ -201,26 +201,10 @@ def recording_status(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-@from_carrier
-def sms_status(request: HttpRequest) -> HttpResponse:
-    """What became of a text message is not kept; the callback is taken all the same."""
-    return HttpResponse(status=204)
-
-
-@from_carrier
-def incoming_sms(request: HttpRequest) -> HttpResponse:
-    """An empty answer: the message is taken, and nothing is sent back."""
-    if find_number(called_number(request.POST.get("To", ""))) is None:
-        logger.warning("A text message for a number nobody has was ignored.")
-    return _twiml(twiml.empty())
-
-
 urlpatterns = [
     path("api/webhooks/incoming-call", incoming_call, name="webhook-incoming-call"),
     path("api/webhooks/call-continue", call_continue, name="webhook-call-continue"),
     path("api/webhooks/call-briefing", call_briefing, name="webhook-call-briefing"),
     path("api/webhooks/call-status", call_status, name="webhook-call-status"),
     path("api/webhooks/recording-status", recording_status, name="webhook-recording-status"),
-    path("api/webhooks/sms-status", sms_status, name="webhook-sms-status"),
-    path("api/webhooks/incoming-sms", incoming_sms, name="webhook-incoming-sms"),
 ]

@@ -17,6 +17,7 @@ from crm.models import Attachment, Contact
 from crm.services.contacts import columns
 from telephony.enums import RecordingStatus
 from telephony.models import Call, CallMessage, Recording
+from telephony.texting.models import ConsentEvent, Conversation
 from telephony.transcripts.batch import write_pending
 from tenants.context import entered, in_public
 from tenants.models import Tenant
@@ -85,6 +86,10 @@ def _stale(model: type[models.Model], names: list[str], pks: list[Any]) -> set[A
 def _indexes(row: models.Model) -> dict[str, object]:
     if isinstance(row, Call):
         return {"from_index": blind_index(row.from_number), "to_index": blind_index(row.to_number)}
+    if isinstance(row, Conversation):
+        return {"other_index": blind_index(row.other)}
+    if isinstance(row, ConsentEvent) and row.number:
+        return {"number_index": blind_index(row.number)}
     if isinstance(row, CallMessage):
         return {"words": blind_words(row.text)}
     if isinstance(row, Contact):

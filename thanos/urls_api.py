@@ -5,6 +5,7 @@ from billing.api import router as billing_router
 from billing.api import urlpatterns as billing_urlpatterns
 from crm.api.routes import router as crm_router
 from telephony.api import router
+from telephony.texting.api import router as texts_router
 from tenants.api import token_urlpatterns
 
 urlpatterns = [
@@ -16,6 +17,7 @@ urlpatterns = [
                 *crm_router.urls,
                 *agents_router.urls,
                 *router.urls,
+                *texts_router.urls,
                 *billing_urlpatterns,
                 *billing_router.urls,
             ]

@@ -6,6 +6,7 @@ from django.urls import include, path
 
 from billing.webhooks import urlpatterns as billing_webhooks
 from crm.payments.webhooks import urlpatterns as payment_webhooks
+from telephony.texting.webhooks import urlpatterns as text_webhooks
 from telephony.webhooks import urlpatterns as webhooks
 from thanos import views
 
@@ -14,6 +15,7 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 
 urlpatterns = [
     *webhooks,
+    *text_webhooks,
     *billing_webhooks,
     *payment_webhooks,
     path("", include("crm.email.urls_public")),

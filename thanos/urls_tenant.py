@@ -20,6 +20,7 @@ urlpatterns = [
     path("agents/chat/", include("agents.chat.urls")),
     path("agents/", include("agents.urls")),
     path("billing/", include("billing.urls")),
+    path("calls/texts/", include("telephony.texting.urls")),
     path("", include("telephony.urls")),
     path("settings/webhooks/", include("crm.hooks.urls")),
     path("style/", views.style_page, name="style"),

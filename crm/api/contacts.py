@@ -299,7 +299,13 @@ class ContactViewSet(IdempotentCreateMixin, viewsets.ModelViewSet[Contact]):
         contact = serializer.instance
         assert contact is not None  # there is something to update
         try:
-            serializer.instance = update_contact(contact=contact, values=values, version=version, source=FactSource.API)
+            serializer.instance = update_contact(
+                contact=contact,
+                values=values,
+                version=version,
+                source=FactSource.API,
+                by=self.request.user,  # type: ignore[arg-type]
+            )
         except ConflictError as conflict:
             detail = f"The contact was changed meanwhile: it has version {conflict.current.version} now."
             raise ConflictResponseError(detail) from None

@@ -30,8 +30,8 @@ def contact_of(number: str) -> Contact | None:
     return found.order_by(F("last_interaction_at").desc(nulls_last=True), "id").first()  # type: ignore[no-any-return]
 
 
-def contact_for_caller(*, number: str, create: bool) -> Contact | None:
-    """Return the contact of a caller; with `create` an unknown one becomes a lead."""
+def contact_for_caller(*, number: str, create: bool, origin: str = SOURCE) -> Contact | None:
+    """Return the contact of a caller; with `create` an unknown one becomes a lead, whose source is `origin`."""
     with transaction.atomic():
         known = contact_of(number)
         if known is not None or not create or not is_e164(number):
@@ -41,7 +41,7 @@ def contact_for_caller(*, number: str, create: bool) -> Contact | None:
             values={
                 "contact_name": crm_settings().new_lead_name,
                 "phones": [{"label": "", "number": number}],
-                "source": SOURCE,
+                "source": origin,
                 **_wishes(number),
             },
             by=None,

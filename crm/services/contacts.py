@@ -21,6 +21,7 @@ from crm.enums import FactSource
 from crm.hooks.enums import Event
 from crm.hooks.services.emitting import emit
 from crm.models import Contact, Tag
+from crm.services.contactability import note_wishes
 from crm.services.payloads import contact_payload
 from crm.services.scoring import rescore_later
 from tenants.models import User
@@ -47,6 +48,7 @@ def create_contact(*, values: Mapping[str, Any], by: User | None, source: FactSo
         setattr(contact, name, value)
     with transaction.atomic():
         contact.save(force_insert=True)
+        note_wishes(contact_id=contact.pk, before=None, changed=vars(contact), by=by)
         remember_tags(contact.tags)
         emit(event=Event.CONTACT_CREATED, data=contact_payload(contact), key=f"contact:{contact.pk}:{contact.version}")
     rescore_later([contact.pk])
@@ -59,6 +61,7 @@ def update_contact(
     values: Mapping[str, Any],
     version: int | None = None,
     source: FactSource = FactSource.PERSON,
+    by: User | None = None,
 ) -> Contact:
     """Change a contact and return it as it is then. With a `version`, only if it is still that one.
 
@@ -75,6 +78,7 @@ def update_contact(
             return current
         now = timezone.now()
         Contact.objects.filter(pk=current.pk).update(**changed, version=F("version") + 1, updated_at=now)
+        note_wishes(contact_id=current.pk, before=current, changed=changed, by=by)
         after: Contact = Contact.objects.get(pk=current.pk)
         remember_tags(after.tags)
         payload = {**contact_payload(after), "changed": sorted(name for name in changed if name not in _DERIVED)}
@@ -126,10 +130,12 @@ def remember_tags(names: Iterable[str]) -> None:
         Tag.objects.bulk_create((Tag(name=name) for name in sorted(new)), ignore_conflicts=True)
 
 
-def set_do_not_contact(*, contact: Contact, source: FactSource, call: bool = True, mail: bool = True) -> Contact:
+def set_do_not_contact(
+    *, contact: Contact, source: FactSource, call: bool = True, mail: bool = True, by: User | None = None
+) -> Contact:
     """Note that somebody wants no calls, no mail, or neither. What was noted before keeps its date and source."""
     values = {name: True for name, asked in (("do_not_call", call), ("do_not_mail", mail)) if asked}
-    return update_contact(contact=contact, values=values, source=source)
+    return update_contact(contact=contact, values=values, source=source, by=by)
 
 
 def bin_contacts(*, ids: Iterable[int], now: datetime | None = None) -> int:

@@ -16,6 +16,7 @@ from crm.enums import FactSource
 from crm.hooks.enums import Event
 from crm.hooks.services.emitting import emit
 from crm.models import Contact, CustomField, Interaction, MergeRecord
+from crm.services.contactability import note_wishes
 from crm.services.contacts import FLAGS, columns
 from crm.services.interactions import touch
 from crm.services.payloads import contact_payload
@@ -85,6 +86,7 @@ def merge_contacts(*, kept: Contact, merged: Contact, take: Mapping[str, str], b
         before = dump(kept, changed)
         now = timezone.now()
         Contact.objects.filter(pk=kept.pk).update(**changed, version=F("version") + 1, updated_at=now)
+        note_wishes(contact_id=kept.pk, before=kept, changed=changed, by=by)
         Contact.objects.filter(pk=merged.pk).update(deleted_at=now, merged_into=kept.pk, version=F("version") + 1)
         moved = _move(kept, merged)
         after = Contact.objects.get(pk=kept.pk)

@@ -120,7 +120,7 @@ def contact_edit(request: MemberRequest, contact_id: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         values = taken(form.values(), contact, request.POST)
         try:
-            update_contact(contact=contact, values=values, version=form.cleaned_data["version"] or 0)
+            update_contact(contact=contact, values=values, version=form.cleaned_data["version"] or 0, by=request.user)
         except ConflictError as conflict:
             return _show_conflict(request, form, conflict.current)
         messages.success(request, "Saved.")
@@ -229,8 +229,8 @@ def contact_status(request: MemberRequest, contact_id: int) -> HttpResponse:
 @manager_required
 def contact_wishes(request: MemberRequest, contact_id: int) -> HttpResponse:
     contact = get_object_or_404(Contact.objects.live(), pk=contact_id)
-    set_do_not_contact(contact=contact, source=FactSource.PERSON)
-    messages.success(request, "Noted: no calls and no mail.")
+    set_do_not_contact(contact=contact, source=FactSource.PERSON, by=request.user)
+    messages.success(request, "Noted: no calls, no texts and no mail.")
     return redirect(contact)
 
 

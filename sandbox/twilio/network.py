@@ -15,6 +15,7 @@ import aiohttp
 from sandbox.caller import Caller, wav
 from sandbox.twilio.call import CallFaults, CarrierCall
 from sandbox.twilio.signing import sign
+from sandbox.twilio.texts import Texts
 
 logger = logging.getLogger("sandbox.twilio")
 
@@ -52,16 +53,27 @@ class Network:
     numbers: dict[str, dict[str, Any]] = field(default_factory=dict)  # SID → owned number
     calls: dict[str, CarrierCall] = field(default_factory=dict)
     recordings: dict[str, Recording] = field(default_factory=dict)
-    sent_messages: list[dict[str, str]] = field(default_factory=list)
     webhook_ms: list[float] = field(default_factory=list)
+    texts: Texts = field(init=False)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.texts = Texts(self)
+
+    @property
+    def sent_messages(self) -> list[dict[str, str]]:
+        """Text messages that were taken from the product, oldest first."""
+        return self.texts.taken
 
     def webhooks_of(self, number: str) -> NumberWebhooks:
         """A number nobody has configured is pointed where the installation under test answers."""
         for owned in self.numbers.values():
             if owned["phone_number"] == number and owned.get("voice_url"):
                 return NumberWebhooks(
-                    owned["voice_url"], owned.get("status_callback", ""), owned.get("voice_fallback_url", "")
+                    owned["voice_url"],
+                    owned.get("status_callback", ""),
+                    owned.get("voice_fallback_url", ""),
+                    owned.get("sms_url", ""),
                 )
         base = f"{self.public_base_url}/api/webhooks"
         return NumberWebhooks(
@@ -125,6 +137,7 @@ class Network:
                 logger.warning("A recording callback was lost.", extra={"why": type(error).__name__})
 
     async def close(self) -> None:
+        await self.texts.close()
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

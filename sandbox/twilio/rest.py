@@ -187,10 +187,6 @@ class Rest:
 
     async def send_message(self, request: web.Request) -> web.Response:
         form = {key: str(value) for key, value in (await request.post()).items()}
-        sid = "SM" + uuid.uuid4().hex
-        self.network.sent_messages.append({"sid": sid, **form})
-        text = form.get("Body", "")
-        segments = 1 if len(text) <= 160 else -(-len(text) // 153)
-        body = {"sid": sid, "status": "queued", "to": form.get("To"), "from": form.get("From"), "body": text}
-        body |= {"num_segments": str(segments), "price": None, "price_unit": "USD"}
-        return web.json_response(body, status=201)
+        if (code := self.network.texts.refusal_of(form)) is not None:
+            return _error(400, code, "The message cannot be sent.")
+        return web.json_response(self.network.texts.accept(form), status=201)

@@ -7,9 +7,10 @@ from asgiref.sync import async_to_sync
 
 from agents.tools import ToolContext, ToolError, run_tool, tools_named
 from crm.models import Interaction
-from telephony.enums import Direction, TextState
-from telephony.models import TextMessage
+from telephony.enums import Direction
 from telephony.tests.factories import make_call
+from telephony.texting.enums import Author, State
+from telephony.texting.models import Message
 from tenants.context import entered
 
 pytestmark = pytest.mark.usefixtures("one_connection")
@@ -30,10 +31,10 @@ def test_a_text_goes_to_the_caller_and_onto_the_timeline(call, in_alice, provide
     assert send(call, in_alice) == {"ok": True, "sent": True}
     (sent,) = providers.network.sent_messages
     assert (sent["To"], sent["From"], sent["Body"]) == (CALLER, "+15550100", "We are at 5 High Street.")
-    message = TextMessage.objects.get()
-    assert (message.state, message.message_sid) == (TextState.SENT, sent["sid"])
+    message = Message.objects.get()
+    assert (message.state, message.author, message.message_sid) == (State.QUEUED, Author.AGENT, sent["sid"])
     entry = Interaction.objects.get(kind="sms")
-    assert (entry.content, entry.metadata) == ("We are at 5 High Street.", {"from_call": str(call.pk)})
+    assert (entry.content, entry.metadata["from_call"]) == ("We are at 5 High Street.", str(call.pk))
 
 
 def test_the_same_text_goes_once_whatever_the_model_repeats(call, in_alice, providers):
@@ -55,7 +56,7 @@ def test_a_carrier_that_does_not_answer_may_have_sent_it(call, in_alice, setting
     monkeypatch.setattr(settings.ENV, "twilio_api_url", f"http://127.0.0.1:{unused_port}")
     with pytest.raises(ToolError, match="could not be sent"):
         send(call, in_alice)
-    assert TextMessage.objects.get().state == TextState.UNCERTAIN
+    assert Message.objects.get().state == State.UNCERTAIN
     assert send(call, in_alice)["sent"] is False
 
 
@@ -64,7 +65,7 @@ def test_what_the_carrier_refused_may_be_tried_again(call, in_alice, providers, 
     monkeypatch.setattr(settings.ENV, "twilio_auth_token", "wrong")
     with pytest.raises(ToolError):
         send(call, in_alice)
-    assert TextMessage.objects.get().state == TextState.REFUSED
+    assert Message.objects.get().state == State.FAILED
     monkeypatch.setattr(settings.ENV, "twilio_auth_token", key)
     assert send(call, in_alice)["sent"] is True
 
@@ -72,4 +73,19 @@ def test_what_the_carrier_refused_may_be_tried_again(call, in_alice, providers, 
 def test_a_call_of_another_organisation_is_none(call, bob, providers):
     with entered(bob), pytest.raises(ToolError, match="test call"):
         send(call, bob)
+    assert providers.network.sent_messages == []
+
+
+def test_after_stop_calling_me_the_agent_sends_nothing(call, in_alice, providers):
+    context = ToolContext(str(call.pk), in_alice.schema_name, "", CALLER, own_number="+15550100")
+    async_to_sync(run_tool)(tools_named(["set_do_not_contact"])["set_do_not_contact"], context, "{}")
+    with pytest.raises(ToolError, match="do not want text messages"):
+        send(call, in_alice)
+    assert providers.network.sent_messages == []
+
+
+def test_an_expensive_caller_gets_no_text(in_alice, providers):
+    call = make_call(from_number="+18765550123")
+    with pytest.raises(ToolError, match="Texts to JM are not allowed"):
+        send(call, in_alice, caller="+18765550123")
     assert providers.network.sent_messages == []

@@ -558,10 +558,3 @@ def test_statuses_that_mean_nothing_here_are_taken_without_a_word(alice, changes
     assert post("call-status", {**incoming_form(), **changes}).status_code == 204
     with entered(alice):
         assert not Call.objects.exists()
-
-
-def test_a_message_by_text_is_taken_and_answered_with_nothing(alice):
-    response = post("incoming-sms", {"MessageSid": "SM1", "From": "+15557001", "To": "+15550100", "Body": "hi"})
-
-    assert verbs(response) == []
-    assert post("sms-status", {"MessageSid": "SM1", "MessageStatus": "sent"}).status_code == 204

@@ -101,9 +101,11 @@ class TwilioClient:
         """Make the carrier ask `url` for new instructions now; a running media stream ends."""
         self._do(lambda: self._client.calls(call_sid).update(url=url, method="POST"))
 
-    def send_sms(self, *, from_number: str, to_number: str, text: str) -> SentText:
-        """Send a text message; return its SID, and in how many pieces the carrier sends it."""
-        message = self._do(lambda: self._client.messages.create(from_=from_number, to=to_number, body=text))
+    def send_sms(self, *, from_number: str, to_number: str, text: str, status_url: str) -> SentText:
+        """Send a text message; return its SID, and in how many pieces the carrier sends it. Its fate goes to the URL."""
+        message = self._do(
+            lambda: self._client.messages.create(from_=from_number, to=to_number, body=text, status_callback=status_url)
+        )
         segments = str(message.num_segments or "")
         return SentText(str(message.sid), int(segments) if segments.isdigit() else None)
 

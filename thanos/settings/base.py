@@ -60,6 +60,7 @@ TENANT_APPS = [
     "agents.collaboration",
     "agents.trials",
     "telephony",
+    "telephony.texting",
 ]
 INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
 
@@ -102,6 +103,7 @@ TEMPLATES = [
                 "thanos.context.installation",
                 "crm.context.tasks_due",
                 "billing.context.money",
+                "telephony.texting.context.unread_texts",
             ],
             "builtins": [
                 "thanos.templatetags.ui",
@@ -306,6 +308,7 @@ SPECTACULAR_SETTINGS = {
         "MailingStateEnum": "crm.email.enums.MailingState",
         "MessageStateEnum": "crm.email.enums.MessageState",
         "DomainStateEnum": "crm.email.enums.DomainState",
+        "TextStateEnum": "telephony.texting.enums.State",
         "EnrolmentStateEnum": "crm.email.enums.EnrolmentState",
     },
 }

@@ -1,0 +1,1 @@
+"""Text messages: conversations with delivery states, wishes, limits, pages and an API."""
