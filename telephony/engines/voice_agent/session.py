@@ -12,10 +12,19 @@ import ssl
 from typing import Any, cast
 
 import certifi
-import orjson
 from picows import WSCloseCode, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
-from telephony.engines.base import Behavior, EngineConfig, EngineError, Failed, OnAudio, OnEvent, ToolRequest
+from telephony.engines.base import (
+    Behavior,
+    EngineConfig,
+    EngineError,
+    Event,
+    Failed,
+    OnAudio,
+    OnEvent,
+    ToolRequest,
+    UnknownEvent,
+)
 from telephony.engines.voice_agent import wire
 from telephony.engines.voice_agent.settings import build_settings, think_block
 
@@ -25,6 +34,7 @@ PATH = "/v1/agent/converse"
 CONNECT_TIMEOUT_S = 5.0
 KEEP_ALIVE_S = 5.0  # the provider gives up after about ten seconds without audio or a KeepAlive
 MAX_FRAME_BYTES = 4 * 1024 * 1024
+UNREADABLE = "(unreadable)"  # a message's type in the call's record, when it had none to speak of
 # Handshake answers after which trying again can help: too many sessions, or the server's own trouble.
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -69,11 +79,12 @@ class VoiceAgentSession:
         self._keep_alive: asyncio.Task[None] | None = None
         self._frames_sent = 0
         self._is_over = False
+        self._has_garbled = False  # sent us something unreadable: logged once
         self.is_congested = False
 
     async def open(self) -> None:
         """Raises EngineError."""
-        settings = orjson.dumps(build_settings(self._config))
+        settings = wire.dumps(build_settings(self._config))
         self._transport = await self._connect()
         self._transport.send(WSMsgType.TEXT, settings)
         self._keep_alive = asyncio.create_task(self._keep_alive_while_quiet())
@@ -106,11 +117,14 @@ class VoiceAgentSession:
     def receive_text(self, data: bytes) -> None:
         if self._is_over:
             return
+        event: Event | None
         try:
             event = wire.decode(data)
-        except ValueError:
-            logger.warning("Voice agent sent a message that cannot be parsed.")
-            return
+        except ValueError as error:
+            if not self._has_garbled:
+                logger.warning("Voice agent sent a message that cannot be read.", extra={"why": type(error).__name__})
+            self._has_garbled = True
+            event = UnknownEvent(UNREADABLE)
         if isinstance(event, Failed):
             self._is_over = True  # the socket closes after it: that close is no further news
         if event is not None:
