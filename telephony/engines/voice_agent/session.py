@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from dataclasses import replace
 from typing import Any, cast
 
 import certifi
@@ -20,13 +21,14 @@ from telephony.engines.base import (
     EngineError,
     Event,
     Failed,
+    Notice,
     OnAudio,
     OnEvent,
     ToolRequest,
     UnknownEvent,
 )
 from telephony.engines.voice_agent import wire
-from telephony.engines.voice_agent.settings import build_settings, think_block
+from telephony.engines.voice_agent.settings import MANAGED_PROMPT_LIMIT, build_settings, think_block
 
 logger = logging.getLogger("telephony.engine")
 
@@ -34,7 +36,6 @@ PATH = "/v1/agent/converse"
 CONNECT_TIMEOUT_S = 5.0
 KEEP_ALIVE_S = 5.0  # the provider gives up after about ten seconds without audio or a KeepAlive
 MAX_FRAME_BYTES = 4 * 1024 * 1024
-UNREADABLE = "(unreadable)"  # a message's type in the call's record, when it had none to speak of
 # Handshake answers after which trying again can help: too many sessions, or the server's own trouble.
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -86,6 +87,7 @@ class VoiceAgentSession:
         """Raises EngineError."""
         settings = wire.dumps(build_settings(self._config))
         self._transport = await self._connect()
+        self._tell_if_cut(self._config.prompt)
         self._transport.send(WSMsgType.TEXT, settings)
         self._keep_alive = asyncio.create_task(self._keep_alive_while_quiet())
 
@@ -124,7 +126,7 @@ class VoiceAgentSession:
             if not self._has_garbled:
                 logger.warning("Voice agent sent a message that cannot be read.", extra={"why": type(error).__name__})
             self._has_garbled = True
-            event = UnknownEvent(UNREADABLE)
+            event = UnknownEvent(wire.UNREADABLE)
         if isinstance(event, Failed):
             self._is_over = True  # the socket closes after it: that close is no further news
         if event is not None:
@@ -154,8 +156,14 @@ class VoiceAgentSession:
         self._send(wire.function_call_response(request, content))
 
     def replace_prompt(self, prompt: str) -> None:
-        block: dict[str, Any] = {**think_block(self._config), "prompt": prompt}
+        block: dict[str, Any] = think_block(replace(self._config, prompt=prompt))
         self._send(wire.update_think(block))
+        self._tell_if_cut(prompt)
+
+    def _tell_if_cut(self, prompt: str) -> None:
+        if len(prompt) > MANAGED_PROMPT_LIMIT:
+            said = f"{len(prompt)} characters, of which the middle was left out: the provider takes {MANAGED_PROMPT_LIMIT}."
+            self._on_event(Notice("PROMPT_CUT", said))
 
     def _send(self, data: bytes) -> None:
         if self._transport is not None and not self._is_over:

@@ -4,8 +4,9 @@ Source: Deepgram's Voice Agent reference and its AsyncAPI description of 2026-07
 message types become `UnknownEvent`; what cannot be parsed raises ValueError, and nothing else. Audio travels as binary
 frames and does not come here. Plain dictionaries rather than the SDK's models: those cost 13–350 µs a message.
 
-Text is made valid here, once (half an emoji becomes U+FFFD). A field of another type than the reference says counts as
-absent, but for whole numbers, and for a call's arguments: as an object they become the JSON text they were meant to be.
+Text is made valid here, once (half an emoji becomes U+FFFD), field by field: to walk through whole messages would take long
+for one that is nothing but brackets. A field of another type than the reference says counts as absent, but for whole
+numbers, and for a call's arguments: as an object they become the JSON text they were meant to be.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import orjson
 
 from base import jsontext
-from base.text import to_valid_json
+from base.text import to_valid, to_valid_json
 from telephony.engines.base import (
     AgentDone,
     AgentThinking,
@@ -54,6 +55,8 @@ RETRYABLE_ERRORS = frozenset(
     }
 )
 MAX_MESSAGE_BYTES = 256 * 1024  # real ones have a few thousand; a larger one would hold up the audio of other calls
+MAX_ODD_BYTES = 64 * 1024  # of one that the fast parser refuses
+UNREADABLE = "(unreadable)"
 MAX_SECONDS = 3600  # of a latency
 # Acknowledgements and duplicates: nothing to do.
 IGNORED = frozenset({"PromptUpdated", "ThinkUpdated", "ThinkLiveUpdated", "SpeakUpdated", "ListenUpdated", "History"})
@@ -69,7 +72,7 @@ _LATENCY_FIELDS = {
 
 def decode(text: str | bytes) -> Event | None:
     """Return the event a message stands for, or None for one that needs no attention. Raises ValueError."""
-    message = jsontext.decode(text, max_bytes=MAX_MESSAGE_BYTES)
+    message = _parse(text)
     if not isinstance(message, dict):
         raise ValueError("not an object")
     kind = _text(message, "type")
@@ -79,10 +82,19 @@ def decode(text: str | bytes) -> Event | None:
     return decoder(message) if decoder else UnknownEvent(kind[:60])
 
 
+def _parse(text: str | bytes) -> Any:
+    if len(text) > MAX_MESSAGE_BYTES:
+        raise ValueError("too long")
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # half a character must not cost the whole message
+        return jsontext.decode(text, max_bytes=MAX_ODD_BYTES)
+
+
 def _text(message: dict[str, Any], name: str) -> str:
     value = message.get(name)
     if isinstance(value, str):
-        return value
+        return to_valid(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
@@ -109,8 +121,11 @@ def _function_calls(message: dict[str, Any]) -> Event | None:
 
 def _arguments(value: Any) -> str:
     if isinstance(value, str):
-        return value or "{}"
-    return "{}" if value is None else dumps(value).decode()
+        return to_valid(value) or "{}"
+    try:
+        return "{}" if value is None else dumps(value).decode()
+    except RecursionError:
+        return UNREADABLE  # which is no JSON, as the model will be told
 
 
 def _cancelled(message: dict[str, Any]) -> Event:
