@@ -56,7 +56,7 @@ class Load:
     def __init__(self) -> None:
         self.seen = Seen()
         self.agents: dict[int, WSTransport] = {}  # by call
-        self._numbers = 0
+        self.calls = 0  # that were ever opened; they are numbered from one
 
     @classmethod
     @asynccontextmanager
@@ -77,8 +77,8 @@ class Load:
         return _Agent(self) if request.path == AGENT_PATH else None  # anything else, such as the carrier's REST, is a 404
 
     def next_number(self) -> int:
-        self._numbers += 1
-        return self._numbers
+        self.calls += 1
+        return self.calls
 
     def begin(self) -> Seen:
         self.seen = Seen()
@@ -132,8 +132,12 @@ class _Agent(WSListener):  # type: ignore[misc]
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == WSMsgType.BINARY:
             audio = frame.get_payload_as_bytes()
-            transport.send(WSMsgType.BINARY, audio)
+            if len(audio) != FRAME_BYTES:
+                return  # none of ours
             sent_at, call, _ = _STAMP.unpack_from(audio)
+            if call > self._load.calls:
+                return
+            transport.send(WSMsgType.BINARY, audio)
             self._load.seen.ways_in_s.append(now() - sent_at)
             if self._call is None:
                 self._call = call

@@ -31,9 +31,17 @@ from tenants.strictness import StrictTypesMixin
 
 
 class MessageSerializer(serializers.ModelSerializer[CallMessage]):
+    heard_text = serializers.CharField(
+        read_only=True, help_text="What the caller heard of it, by estimate; all of it unless they interrupted."
+    )
+    interrupted = serializers.SerializerMethodField(help_text="The caller spoke before it was over.")
+
     class Meta:
         model = CallMessage
-        fields = ["sequence", "role", "text", "spoken_at", "latency"]
+        fields = ["sequence", "role", "text", "heard_text", "interrupted", "spoken_at", "latency"]
+
+    def get_interrupted(self, message: CallMessage) -> bool:
+        return message.heard_share is not None
 
 
 class EventSerializer(serializers.ModelSerializer[CallEvent]):

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import Any
 
+from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
-from django.db import DatabaseError, InterfaceError
+from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from agents.llm.metering import charged_to
@@ -25,6 +28,8 @@ from telephony.services import streams
 from telephony.services.carrier import signatures
 from telephony.services.tokens import PARAMETER, TokenError, schema_of
 from telephony.services.urls import stream_url
+from telephony.transcripts.figures import losses
+from telephony.transcripts.store import AWAY
 from telephony.twilio import messages
 from telephony.twilio.signature import SETTINGS_HEADER, SIGNATURE_HEADER
 from telephony.workers import OpenSocket, worker
@@ -32,6 +37,8 @@ from tenants.context import NoTenantError, find_tenant, in_tenant
 from tenants.models import Tenant
 
 logger = logging.getLogger("telephony")
+
+_TOKEN = re.compile(r"[a-z_][a-z0-9_]{0,62}\.[A-Za-z0-9_-]{20,100}")  # schema.secret
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -43,8 +50,11 @@ START_TIMEOUT_S = 10.0
 # before the decision is stored would have a caller who was told goodbye put through to the agent again.
 REMEMBER_FOR_S = 60.0
 REMEMBER_PAUSE_S = 0.25
+REMEMBER_LATER_S = 5.0  # between two tries once the caller is gone
 REORDER_WINDOW = 500
-MAX_MALFORMED = 50  # a peer that sends nothing but garbage is not a carrier
+# A peer that sends nothing but garbage for a while is no carrier. One that sends some between its audio is only odd.
+MAX_MALFORMED = 50
+MAX_GARBAGE_S = 10.0
 TRY_AGAIN_LATER = 1013
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
@@ -67,7 +77,7 @@ async def media_stream(scope: dict[str, Any], receive: Receive, send: Send) -> N
             tenant, plan = await _admit(start)
     except _SocketClosed:
         return
-    except (TimeoutError, TokenError, NoTenantError) as error:
+    except (TimeoutError, TokenError, NoTenantError, messages.MalformedMessageError) as error:
         logger.warning("A media socket was turned away.", extra={"why": type(error).__name__})
         await outbox.close(POLICY_VIOLATION)
         return
@@ -93,26 +103,27 @@ class _SocketClosed(Exception):
 
 
 async def _wait_for_start(receive: Receive) -> messages.Start:
+    """Raises MalformedMessageError for a `start` that is none, and for too much else."""
     for _ in range(MAX_MALFORMED):
         message = await receive()
         if message["type"] == "websocket.disconnect":
             raise _SocketClosed
         try:
-            decoded = messages.decode(messages.parse(message.get("text") or ""))
+            data = messages.parse(message.get("text") or "")
         except messages.MalformedMessageError:
             continue
-        if isinstance(decoded, messages.Start):
-            return decoded
-    raise _SocketClosed
+        if data["event"] == "start":
+            return messages.decode_start(data)
+    raise messages.MalformedMessageError("no start")
 
 
 async def _admit(start: messages.Start) -> tuple[Tenant, CallPlan]:
     """Raises TokenError or NoTenantError."""
     token = start.parameters.get(PARAMETER, "")
+    if not _TOKEN.fullmatch(token):
+        raise TokenError("not a token of ours")
     if start.encoding != "audio/x-mulaw" or start.sample_rate_hz != 8000 or not start.stream_sid:
         raise TokenError("not a stream we understand")
-    from channels.db import database_sync_to_async
-
     tenant = await database_sync_to_async(find_tenant, thread_sensitive=False)(schema_of(token))
     if not tenant.is_active:
         raise TokenError("the organisation is switched off")
@@ -163,6 +174,10 @@ async def _end(tenant: Tenant, conversation: Conversation, outbox: Outbox) -> No
             await conversation.close()
 
 
+# What a message can make us trip over that is JSON, and not what the carrier's reference says.
+_ODD = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+
+
 class _Inbound:
     """From the carrier to the conversation: the path every frame of the caller's audio takes."""
 
@@ -170,22 +185,30 @@ class _Inbound:
         self._conversation = conversation
         self._caller_audio = conversation.caller_audio
         self._last_chunk = 0
-        self._malformed = 0
+        self._malformed = 0  # since the last frame of audio
+        self._frames_then = -1
+        self._garbage_since = 0.0
 
     def take(self, text: str | bytes) -> None:
+        """Take one message. Whatever is in it, the next one is taken too."""
         try:
             data = messages.parse(text)
             if data["event"] == "media":
-                if self._is_in_order(data["media"].get("chunk")):
+                if self._is_in_order(int(data["media"].get("chunk") or 0)):
                     self._caller_audio(messages.media_payload(data))
-            else:
-                self._conversation.carrier_message(messages.decode(data))
-        except (messages.MalformedMessageError, KeyError, TypeError, ValueError, AttributeError):
+                return
+            message = messages.decode(data)
+        except (messages.MalformedMessageError, *_ODD):
             self.count_malformed()
+            return
+        try:
+            self._conversation.carrier_message(message)
+        except Exception:
+            extra = {"call": self._conversation.plan.call_id, "message": type(message).__name__}
+            logger.exception("A message of the carrier's could not be handled.", extra=extra)
 
-    def _is_in_order(self, chunk: str | None) -> bool:
+    def _is_in_order(self, number: int) -> bool:
         """A chunk repeated or a little late would be out of place; a great leap back is a count that began anew."""
-        number = int(chunk or 0)
         if number and 0 <= self._last_chunk - number < REORDER_WINDOW:
             self._conversation.frames_dropped += 1
             return False
@@ -193,8 +216,12 @@ class _Inbound:
         return True
 
     def count_malformed(self) -> None:
+        """End the call when for a while nothing but garbage has come; audio in between makes it a carrier again."""
+        frames, now = self._conversation.hearing.frames, time.monotonic()
+        if frames != self._frames_then:
+            self._malformed, self._garbage_since, self._frames_then = 0, now, frames
         self._malformed += 1
-        if self._malformed >= MAX_MALFORMED:
+        if self._malformed >= MAX_MALFORMED and now - self._garbage_since >= MAX_GARBAGE_S:
             self._conversation.finished.set()
 
 
@@ -222,24 +249,53 @@ async def _obey(conversation: Conversation) -> None:
             channel = await layer.new_channel()
             await layer.group_add(control_group(conversation.plan.call_id), channel)
             while True:
-                conversation.command(await layer.receive(channel))
+                _carry_out(conversation, await layer.receive(channel))
         except (RedisError, OSError):
             await asyncio.sleep(1.0)
 
 
-async def _remember_end(tenant: Tenant, conversation: Conversation) -> None:
-    finish = conversation.finish
+def _carry_out(conversation: Conversation, message: dict[str, Any]) -> None:
     try:
-        async with asyncio.timeout(REMEMBER_FOR_S):
-            while True:
-                try:
-                    await in_tenant(tenant, streams.end_stream, plan=conversation.plan, finish=finish)
-                    return
-                except (DatabaseError, InterfaceError):
-                    await asyncio.sleep(REMEMBER_PAUSE_S)
-    except Exception:  # the call is over either way, and the rest of it must be put in order
-        call_id = conversation.plan.call_id
-        logger.exception("The end of a stream could not be stored; the sweep will find it.", extra={"call": call_id})
+        conversation.command(message)
+    except Exception:  # the next command is another one
+        extra = {"call": conversation.plan.call_id, "command": message.get("type")}
+        logger.exception("A command could not be carried out.", extra=extra)
+
+
+_remembering: set[asyncio.Task[None]] = set()  # an event loop keeps no task alive by itself
+
+
+async def _remember_end(tenant: Tenant, conversation: Conversation) -> None:
+    """Store what was decided, and wait for it as long as the caller can. Behind them it is tried on until it is stored."""
+    task = asyncio.create_task(_store_end(tenant, conversation))
+    _remembering.add(task)
+    task.add_done_callback(_remembering.discard)
+    await asyncio.wait([task], timeout=REMEMBER_FOR_S)
+    if not task.done():
+        extra = {"call": conversation.plan.call_id}
+        logger.error("The end of a stream could not be stored yet; it is tried on.", extra=extra)
+
+
+async def _store_end(tenant: Tenant, conversation: Conversation) -> None:
+    """A later stream's record wins over ours, so being late does no harm."""
+    call_id, pause_s, is_stored = conversation.plan.call_id, REMEMBER_PAUSE_S, False
+    losses.ends_waiting += 1
+    try:
+        while not is_stored:
+            try:
+                await in_tenant(tenant, streams.end_stream, plan=conversation.plan, finish=conversation.finish)
+                is_stored = True
+            except (*AWAY, RedisError, OSError, TimeoutError, BrokerError) as error:
+                logger.warning("The end of a stream waits.", extra={"call": call_id, "why": type(error).__name__})
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 1.2, REMEMBER_LATER_S)
+    except Exception:  # trying again would not help: the sweep will find the call
+        logger.exception("The end of a stream cannot be stored; the sweep will find it.", extra={"call": call_id})
+    finally:
+        losses.ends_waiting -= 1
+        if not is_stored:
+            losses.ends_lost += 1
+            logger.error("The end of a stream is lost.", extra={"call": call_id})
 
 
 async def _record(tenant: Tenant, plan: CallPlan) -> None:

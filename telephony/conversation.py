@@ -11,13 +11,16 @@ import logging
 import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
 from channels.db import database_sync_to_async
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError
+from redis.exceptions import RedisError
 
 from agents.tools import ToolContext, ToolError, as_text, run_tool
+from base.text import to_valid
 from billing.enums import Level
 from telephony import effects as fx
 from telephony.bridge import Bridge, Phase
@@ -41,7 +44,7 @@ from telephony.outbox import Outbox
 from telephony.plan import CallPlan, Joining
 from telephony.services.spending import look_at_budget
 from telephony.spending import SpendingPlan
-from telephony.transcripts.entries import event_entry, latency_entry, message_entry
+from telephony.transcripts.entries import event_entry, heard_entry, latency_entry, message_entry
 from telephony.transcripts.journal import Journal
 from telephony.twilio import messages
 from tenants.context import NoTenantError, find_tenant, in_tenant
@@ -56,6 +59,8 @@ now = time.monotonic
 
 
 class Conversation:
+    """One media stream, from admission to `close`. Lives on one event loop; everything but `close` returns at once."""
+
     def __init__(self, plan: CallPlan, start: messages.Start, outbox: Outbox) -> None:
         self.plan = plan
         self.outbox = outbox
@@ -68,9 +73,10 @@ class Conversation:
         self._engine: Engine | None = None
         self._listens = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tools: dict[str, asyncio.Task[None]] = {}
+        self._tools: dict[int, asyncio.Task[None]] = {}
         self._opening: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
+        self._is_closed = False
         self._collaborator = self._join(plan.joining) if plan.joining is not None else None
         self._note(EventKind.STREAM_STARTED, {"stream_sid": start.stream_sid, "stream": plan.stream_number})
         self._spawn(self._keep_time())
@@ -126,9 +132,9 @@ class Conversation:
         """Carry out what a member asked for on a page, or the news that the call is over."""
         match message["type"]:
             case "call.say":
-                self._apply(self.bridge.say(message["text"], now()))
+                self._apply(self.bridge.say(to_valid(message["text"]), now()))
             case "call.user_text":
-                self._apply(self.bridge.user_text(message["text"], now()))
+                self._apply(self.bridge.user_text(to_valid(message["text"]), now()))
             case "call.hang_up":
                 self._apply(self.bridge.hang_up(now()))
             case "call.ended":
@@ -136,12 +142,18 @@ class Conversation:
 
     def _apply(self, effects: Sequence[fx.Effect]) -> None:
         for effect in effects:
-            _APPLY[type(effect)](self, effect)
+            try:
+                _APPLY[type(effect)](self, effect)
+            except Exception:  # one that cannot be carried out must not take the others with it
+                kind = type(effect).__name__
+                logger.exception("An effect failed.", extra={"call": self.plan.call_id, "effect": kind})
         self._wake.set()  # even without effects a deadline may have moved; no frame comes this way
 
     def _send_carrier(self, effect: fx.SendCarrier) -> None:
-        if '"clear"' in effect.text:
-            self.outbox.drop_audio()
+        self.outbox.send(effect.text)
+
+    def _clear_carrier(self, effect: fx.ClearCarrier) -> None:
+        self.outbox.drop_audio()
         self.outbox.send(effect.text)
 
     def _say(self, effect: fx.Say) -> None:
@@ -161,10 +173,10 @@ class Conversation:
             self._engine.answer_tool(effect.request, effect.content)
 
     def _run_tool(self, effect: fx.RunTool) -> None:
-        self._tools[effect.request.id] = self._spawn(self._tool(effect.request))
+        self._tools[effect.request.key] = self._spawn(self._tool(effect.request))
 
     def _cancel_tool(self, effect: fx.CancelTool) -> None:
-        if task := self._tools.pop(effect.id, None):
+        if task := self._tools.pop(effect.key, None):
             task.cancel()
 
     def _add_message(self, effect: fx.AddMessage) -> None:
@@ -177,6 +189,9 @@ class Conversation:
 
     def _add_latency(self, effect: fx.AddLatency) -> None:
         self.journal.put(latency_entry(self.plan.schema, self.plan.call_id, effect.sequence, effect.values_ms))
+
+    def _add_heard(self, effect: fx.AddHeard) -> None:
+        self.journal.put(heard_entry(self.plan.schema, self.plan.call_id, effect.sequence, effect.share))
 
     def _reconnect(self, effect: fx.Reconnect) -> None:
         config = replace(
@@ -214,14 +229,23 @@ class Conversation:
         except EngineError as error:
             self._from(engine, Failed(error.code, error.description, error.retryable))
             return
+        except Exception as error:
+            logger.exception("An engine could not be opened.", extra={"call": self.plan.call_id})
+            self._from(engine, Failed("ENGINE_FAULT", type(error).__name__, retryable=False))
+            return
         await asyncio.sleep(READY_TIMEOUT_S)
         if self._engine is engine and self.bridge.phase is Phase.CONNECTING:
             self._from(engine, Failed("NOT_READY", "no SettingsApplied in time", retryable=True))
 
     def _from(self, engine: Engine, event: Event) -> None:
-        """Events of a session that was replaced meanwhile belong to nobody."""
-        if engine is self._engine:
+        """Events of a session that was replaced meanwhile belong to nobody. Whatever one does, the next is heard."""
+        if engine is not self._engine:
+            return
+        try:
             self._engine_event(event)
+        except Exception:
+            kind = type(event).__name__
+            logger.exception("An event could not be handled.", extra={"call": self.plan.call_id, "event": kind})
 
     # --- tools and time ------------------------------------------------------------------------------------------
 
@@ -238,12 +262,14 @@ class Conversation:
         except Exception:  # whatever a tool does, the conversation goes on
             logger.exception("A tool failed.", extra={"call": self.plan.call_id, "tool": request.name})
             content, failed = "The tool failed.", True
-        self._tools.pop(request.id, None)
-        consult = after_turn.note if after_turn is not None and after_turn.action == "consult" else None
-        ends = None if consult is not None else after_turn
-        self._apply(self.bridge.tool_finished(request, content, ends, now(), failed=failed))
-        if consult is not None and self._collaborator is not None:
-            self._collaborator.agent_asked(consult)
+        self._tools.pop(request.key, None)
+        if after_turn is not None:
+            after_turn = replace(after_turn, to_number=to_valid(after_turn.to_number), note=to_valid(after_turn.note))
+        self._apply(self.bridge.tool_finished(request, to_valid(content), after_turn, now(), failed=failed))
+        if after_turn is None or after_turn.action != "consult" or self._collaborator is None:
+            return
+        if self.bridge.phase not in (Phase.CLOSING, Phase.CLOSED):
+            self._collaborator.agent_asked(after_turn.note)
 
     def _tool_context(self) -> ToolContext:
         plan = self.plan
@@ -265,9 +291,15 @@ class Conversation:
                 async with asyncio.timeout(None if math.isinf(wait_s) else max(wait_s, 0.0)):
                     await self._wake.wait()
             except TimeoutError:
-                self._apply(self.bridge.on_time(now()))
-                if self._collaborator is not None:
-                    self._collaborator.on_time()
+                self._on_time()
+
+    def _on_time(self) -> None:
+        try:
+            self._apply(self.bridge.on_time(now()))
+            if self._collaborator is not None:
+                self._collaborator.on_time()
+        except Exception:  # a call without a clock would never end
+            logger.exception("An alarm of a call failed.", extra={"call": self.plan.call_id})
 
     async def _watch_budget(self, spending: SpendingPlan) -> None:
         """Ask now and then how far the budgets are used up; while nobody can say, the call goes on."""
@@ -276,7 +308,7 @@ class Conversation:
             await asyncio.sleep(BUDGET_EVERY_S)
             try:
                 level = await self._ask_budget(spending, now() - began)
-            except (DatabaseError, InterfaceError, NoTenantError) as error:
+            except (DatabaseError, RedisError, OSError, NoTenantError) as error:
                 logger.warning("A budget could not be looked at.", extra={"why": type(error).__name__})
                 continue
             self._apply(self.bridge.budgets_stand_at(level, now()))
@@ -304,19 +336,32 @@ class Conversation:
     # --- the end -------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Stop everything and make what is left durable. Safe to repeat."""
-        collaborator, self._collaborator = self._collaborator, None
-        if collaborator is not None:
-            await collaborator.close()
+        """Stop everything and make what is left durable, whatever of it fails. Safe to repeat."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        async with AsyncExitStack() as ends:  # from the last to the first
+            ends.push_async_callback(self.journal.close)
+            ends.callback(self._note_end)
+            ends.push_async_callback(self._close_engine)
+            ends.push_async_callback(self._end_tasks)
+            if self._collaborator is not None:
+                collaborator, self._collaborator = self._collaborator, None
+                ends.push_async_callback(collaborator.close)
+
+    async def _end_tasks(self) -> None:
         await end_tasks(*self._tasks)
+
+    async def _close_engine(self) -> None:
         if self._engine is not None:
             await self._engine.close()
+
+    def _note_end(self) -> None:
         dropped = self.frames_dropped + self.outbox.dropped
         if dropped:
             self._note(EventKind.FRAMES_DROPPED, {"frames": dropped})
         reason = str(self.finish.reason) if self.finish and self.finish.reason else None
         self._note(EventKind.STREAM_ENDED, {"frames_in": self.hearing.frames, "reason": reason})
-        await self.journal.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -332,6 +377,7 @@ class Conversation:
 
 _APPLY: dict[type, Callable[[Conversation, Any], None]] = {
     fx.SendCarrier: Conversation._send_carrier,
+    fx.ClearCarrier: Conversation._clear_carrier,
     fx.Say: Conversation._say,
     fx.UserSays: Conversation._user_says,
     fx.ReplacePrompt: Conversation._replace_prompt,
@@ -340,6 +386,7 @@ _APPLY: dict[type, Callable[[Conversation, Any], None]] = {
     fx.AnswerTool: Conversation._answer_tool,
     fx.AddMessage: Conversation._add_message,
     fx.AddLatency: Conversation._add_latency,
+    fx.AddHeard: Conversation._add_heard,
     fx.AddEvent: Conversation._add_event,
     fx.Reconnect: Conversation._reconnect,
     fx.Finish: Conversation._finish,

@@ -1,4 +1,4 @@
-"""What the bridge wants done. The consumer carries it out, in order."""
+"""What the bridge wants done. The conversation carries it out, in order."""
 
 from __future__ import annotations
 
@@ -17,39 +17,60 @@ class SendCarrier:
 
 
 @dataclass(frozen=True, slots=True)
+class ClearCarrier:
+    """Send wire text that empties the carrier's buffer, and drop the audio that still waits to be sent."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
+    """Have the agent speak a sentence of the organisation's."""
+
     text: str
     behavior: Behavior
 
 
 @dataclass(frozen=True, slots=True)
 class UserSays:
+    """Have the agent take text as if the caller had said it, and answer."""
+
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReplacePrompt:
+    """Give the agent other instructions for what it says from now on."""
+
     prompt: str
 
 
 @dataclass(frozen=True, slots=True)
 class RunTool:
+    """Begin a tool's work; `tool_finished` follows."""
+
     request: ToolRequest
 
 
 @dataclass(frozen=True, slots=True)
 class CancelTool:
-    id: str
+    """Stop a tool that is at work: nobody wants its answer any more."""
+
+    key: int  # of the request
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerTool:
+    """Give the agent a tool's answer."""
+
     request: ToolRequest
     content: str
 
 
 @dataclass(frozen=True, slots=True)
 class AddMessage:
+    """Write down what was said."""
+
     sequence: int
     role: str
     text: str
@@ -64,7 +85,17 @@ class AddLatency:
 
 
 @dataclass(frozen=True, slots=True)
+class AddHeard:
+    """Write down how much of a message the caller heard before they interrupted it: from 0 to 1."""
+
+    sequence: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class AddEvent:
+    """Write down something that happened."""
+
     sequence: int
     kind: EventKind
     detail: dict[str, Any] = field(default_factory=dict)
@@ -90,6 +121,7 @@ class Finish:
 
 Effect = (
     SendCarrier
+    | ClearCarrier
     | Say
     | UserSays
     | ReplacePrompt
@@ -98,6 +130,7 @@ Effect = (
     | AnswerTool
     | AddMessage
     | AddLatency
+    | AddHeard
     | AddEvent
     | Reconnect
     | Finish

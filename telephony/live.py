@@ -42,6 +42,10 @@ class LiveCall(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         if not await self._may_still_watch():
             await self.close(4403)
             return
+        if message["kind"] == "heard":
+            share = message["body"]["share"]
+            await self.send_json({"kind": "heard", "sequence": message["sequence"], "share": share})
+            return
         if message["kind"] == "latency":
             total = message["body"]["values_ms"].get("total")
             await self.send_json({"kind": "latency", "sequence": message["sequence"], "total_ms": total})
@@ -76,6 +80,8 @@ def render_entry(message: dict[str, Any], context: dict[str, Any]) -> str:
             role=role,
             get_role_display=role.label,
             text=body["text"],
+            heard_text=body["text"],
+            unheard_text="",
             spoken_at=at,
             latency=None,
         )

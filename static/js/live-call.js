@@ -23,6 +23,27 @@ function showLatency(sequence, milliseconds) {
   }
 }
 
+// The caller interrupted a sentence: strike out what they did not hear of it, whole words only.
+function showHeard(sequence, share) {
+  const item = lists.message?.querySelector(`[data-sequence="${sequence}"]`);
+  const heard = item?.querySelector("[data-heard]");
+  if (!heard || item.querySelector("[data-unheard]")) {
+    return;
+  }
+  const text = heard.textContent;
+  const end = Math.round(text.length * share);
+  const cut = end < text.length && text.includes(" ") ? Math.max(text.lastIndexOf(" ", end), 0) : end;
+  if (cut >= text.length) {
+    return;
+  }
+  const unheard = document.createElement("s");
+  unheard.dataset.unheard = "";
+  unheard.textContent = text.slice(cut).trimStart();
+  heard.textContent = text.slice(0, cut).trimEnd();
+  heard.after(" ", unheard);
+  item.querySelector("[data-interrupted]").hidden = false;
+}
+
 async function refreshHead() {
   const url = holder.dataset.statusUrl;
   if (!url) {
@@ -54,6 +75,8 @@ function connect() {
     const entry = JSON.parse(message.data);
     if (entry.kind === "latency") {
       showLatency(entry.sequence, entry.total_ms);
+    } else if (entry.kind === "heard") {
+      showHeard(entry.sequence, entry.share);
     } else if (entry.kind === "status") {
       refreshHead();
     } else {

@@ -76,8 +76,11 @@ class Floor:
         self._owed_since = None
 
     def next_late(self, *, played_at: float, is_busy: bool) -> tuple[float, Late]:
-        """Return when somebody is late, and who. `is_busy`: a tool is at work, and the agent has a reason to be silent."""
-        if self._owed_since is not None:
+        """Return when somebody is late, and who. `is_busy`: a tool is at work, and the agent has a reason to be silent.
+
+        That is so whoever speaks meanwhile. A tool has a time limit of its own; with its answer the agent owes us again.
+        """
+        if self._owed_since is not None and not is_busy:
             return self._owed_since + self._limits.max_dead_air_s, Late.AGENT
         if self._caller_since is not None:
             patience = WORDLESS_TURN_S if self.was_interrupted else LONGEST_TURN_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from enum import Enum, auto
@@ -10,13 +11,14 @@ from typing import Any
 from agents.tools import AfterTurn
 from billing.enums import Level
 from telephony import effects as fx
-from telephony.bridge.closing import Closing
+from telephony.bridge.closing import Closing, Rank
 from telephony.bridge.floor import Floor, Late
+from telephony.bridge.heard import Heard
 from telephony.bridge.link import Link
 from telephony.bridge.playback import Playback
 from telephony.bridge.record import Record
 from telephony.bridge.sayings import Sayings
-from telephony.bridge.toolcalls import ToolCalls
+from telephony.bridge.toolcalls import Fate, ToolCalls
 from telephony.dtmf import Keypad
 from telephony.effects import Effect
 from telephony.engines import base as ev
@@ -35,6 +37,11 @@ class Phase(Enum):
 
 
 class Bridge:
+    """One media stream's conversation. Every method takes `now`, monotonic seconds, and returns what is to be done.
+
+    Not for threads: carrier, engine, clock and people call it from one event loop. Nothing in here waits or raises.
+    """
+
     def __init__(self, plan: CallPlan, *, stream_sid: str, now: float) -> None:
         self.plan = plan
         self.phase = Phase.CONNECTING
@@ -44,9 +51,13 @@ class Bridge:
         self._toolcalls = ToolCalls(plan.irreversible_tools)
         self._link = Link(now=now, max_dead_air_s=plan.limits.max_dead_air_s)
         self._sayings = Sayings()
+        self._heard = Heard()
         self._keypad = Keypad()
         self._closing: Closing | None = None
+        self._consulted_in: int | None = None  # the last batch of requests in which the agent asked for specialists
+        self._has_late_results = False  # of tools a lost session asked for, not yet put to the agent
         self._notes: dict[str, str] = {}  # added to the prompt, by whoever wrote them
+        self._instructions_given = plan.engine.prompt
         started_at = now - plan.elapsed_s
         self._ends_at = started_at + plan.limits.max_call_s
         warning_s = plan.limits.length_warning_s
@@ -66,7 +77,10 @@ class Bridge:
         return playback.add(audio, now)
 
     def _begin_agent_turn(self, now: float) -> None:
+        if self.playback.is_over(now) and self._heard.has_audio:
+            self._heard.forget()
         self.playback.is_mid_turn = True
+        self._heard.audio_began(max(self.playback.until, now))
         self.floor.settle()
         self.record.agent_began(now)
         if self._closing is not None:
@@ -79,9 +93,9 @@ class Bridge:
             case messages.Mark(name=name):
                 return self._on_mark(name, now)
             case messages.Dtmf(digit=digit):
-                self.floor.active(now)
+                began = self._caller_began(now) if self.phase in (Phase.TALKING, Phase.CLOSING) else []
                 self._keypad.press(digit, now)
-                return [self.note(EventKind.DTMF, {"digit": digit})]
+                return [*began, self.note(EventKind.DTMF, {"digit": digit})]
             case messages.Stop():
                 self.phase = Phase.CLOSED
                 return [fx.Finish(None, EndedReason.CALLER_HUNG_UP)]
@@ -115,17 +129,26 @@ class Bridge:
         self._link.connected()
         self.phase = Phase.CLOSING if self._closing else Phase.TALKING
         self.floor.active(now)
+        told = self._instruct_anew()
         if self.record.history or self.plan.is_resumed:
-            return self._take_up_again(now)
+            return [*told, *self._take_up_again(now)]
         if self.plan.engine.greeting:
             self.floor.owe(now)
-        return []
+        return told
 
     def _take_up_again(self, now: float) -> list[Effect]:
-        """After a gap: put the caller's unanswered words to the agent again, else say that we are back."""
+        """After a gap: put the caller's unanswered words to the agent again, else say that we are back.
+
+        While a tool is still at work for the session that was lost, its answer is waited for: without it the new session
+        would only ask for the same again.
+        """
         if self._closing is not None:
             said = self._sayings.last
             return self._say(said.text, "interrupt", now) if said else []
+        if self._toolcalls.is_working:
+            return []
+        if self._has_late_results:
+            return self._put_late_results(now)
         if self.record.is_unanswered:
             return [self._inject_user(self.record.history[-1].text, now)]
         if self._link.cut_off_mid_turn or (self.plan.is_resumed and not self._link.was_lost and not self.plan.is_told):
@@ -135,11 +158,25 @@ class Bridge:
     def _on_transcript(self, event: ev.Transcript, now: float) -> list[Effect]:
         self.floor.active(now)
         if event.role == "assistant":
-            self.playback.text_came(now)
-            return [self.record.message(event)]
+            return self._agent_said(event, now)
+        if self.record.is_echo(event.text, now):
+            self._begin_exchange(now)
+            return [fx.RunTool(request) for request in self._toolcalls.release()]
+        goes_on = self._closing is not None and self._closing.is_taken_back_at(now)
+        taken_back = self._take_back_goodbye() if goes_on else []
         self._begin_exchange(now)
-        heard = [] if self.record.is_echo(event.text) else [self.record.message(event)]
-        return [*heard, *(fx.RunTool(request) for request in self._toolcalls.release())]
+        said = self.record.message(event)
+        return [*taken_back, said, *(fx.RunTool(request) for request in self._toolcalls.release())]
+
+    def _agent_said(self, event: ev.Transcript, now: float) -> list[Effect]:
+        self.playback.text_came(now)
+        message = self.record.message(event)
+        if self.playback.is_muted:  # the rest of what was interrupted
+            return [message, fx.AddHeard(message.sequence, 0.0)]
+        if self.playback.is_over(now) and self._heard.has_audio:
+            self._heard.forget()
+        self._heard.said(message.sequence, event.text)
+        return [message]
 
     def _begin_exchange(self, now: float) -> None:
         """The caller has said something, and it is the agent's turn."""
@@ -149,19 +186,31 @@ class Bridge:
         self.playback.is_mid_turn = False
 
     def _inject_user(self, text: str, now: float) -> fx.UserSays:
-        self.record.injected(text)
+        self.record.injected(text, now)
         self._begin_exchange(now)
         return fx.UserSays(text)
 
     def _on_user_started(self, event: ev.UserStartedSpeaking, now: float) -> list[Effect]:
-        """Barge-in: the carrier's buffer is emptied at once, and what still comes of the turn is dropped."""
+        self.record.forget_injected()
+        return self._caller_began(now)
+
+    def _caller_began(self, now: float) -> list[Effect]:
+        """The caller's turn begins, by voice, a key or typed words.
+
+        The carrier's buffer is emptied at once, and what still comes of the agent's turn is dropped.
+        """
         interrupts, unheard_s = self.playback.is_audible(now), self.playback.until - now
-        effects: list[Effect] = [fx.SendCarrier(self.playback.clear(now))]
+        effects: list[Effect] = []
         if interrupts:
             effects.append(self.note(EventKind.BARGE_IN, {"unheard_ms": round(unheard_s * 1000)}))
+            effects += [fx.AddHeard(*part) for part in self._heard.interrupted(now, self.playback.until)]
+        self._heard.forget()
+        cleared = fx.ClearCarrier(self.playback.clear(now))
         self.playback.mute(now)
         self.floor.caller_began(now, interrupts=interrupts)
-        return effects
+        if self._closing is not None:
+            self._closing.caller_began(now)
+        return [cleared, *effects]
 
     def _on_thinking(self, event: ev.AgentThinking, now: float) -> list[Effect]:
         if not self.floor.caller_speaks:
@@ -201,42 +250,86 @@ class Bridge:
     def _on_tool_requests(self, event: ev.ToolRequests, now: float) -> list[Effect]:
         self.floor.settle()
         self.floor.active(now)
+        self._toolcalls.begin_batch()
         effects: list[Effect] = []
-        for request in event.requests:
+        for asked in event.requests:
+            request, may_run = self._toolcalls.take(asked, now, caller_speaks=self.floor.caller_speaks)
             detail = {"id": request.id, "name": request.name, "arguments": request.arguments}
             effects.append(self.note(EventKind.TOOL_CALL, detail))
-            if self._toolcalls.start(request, now, caller_speaks=self.floor.caller_speaks):
+            if may_run:
                 effects.append(fx.RunTool(request))
         return effects
 
     def _on_tools_cancelled(self, event: ev.ToolsCancelled, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        for identifier in event.ids:
-            was_known, was_running = self._toolcalls.cancel(identifier)
-            if was_known:
+        for identifier in dict.fromkeys(event.ids):
+            for request, was_running in self._toolcalls.cancel(identifier):
                 effects.append(self.note(EventKind.TOOL_CANCELLED, {"id": identifier}))
-            if was_running:
-                effects.append(fx.CancelTool(identifier))
-        return effects
+                if was_running:
+                    effects.append(fx.CancelTool(request.key))
+        return [*effects, *self._answers()]
 
     def tool_finished(
         self, request: ToolRequest, content: str, after_turn: AfterTurn | None, now: float, *, failed: bool = False
     ) -> list[Effect]:
         """Take a tool's answer. One that comes after its call was cancelled is dropped."""
-        if not self._toolcalls.finish(request.id) or self.phase is Phase.CLOSED:
+        if self.phase is Phase.CLOSED:
+            return []
+        batch = self._toolcalls.batch_of(request)
+        fate, answers = self._toolcalls.finish(request, content)
+        if fate is Fate.UNWANTED:
             return []
         detail = {"id": request.id, "name": request.name, "result": content, "failed": failed}
-        answered: list[Effect] = [self.note(EventKind.TOOL_RESULT, detail), fx.AnswerTool(request, content)]
-        if after_turn is None:
+        effects: list[Effect] = [self.note(EventKind.TOOL_RESULT, detail)]
+        effects += [fx.AnswerTool(*answer) for answer in answers]
+        if after_turn is not None:
+            effects += self._after_turn(after_turn, batch, now)
+        if fate is Fate.ORPHANED:
+            return [*effects, *self._take_late_result(request, content, now)]
+        if self._closing is None:
             self.floor.owe(now)
-            return answered
-        if after_turn.action != "transfer":
-            self._close(Closing(now, NextStep.HANG_UP, self._reason_to_end()))
-            return answered
-        to, note = after_turn.to_number, after_turn.note
-        # Whether anybody takes the call is known once the carrier has rung them: no reason yet.
-        self._close(Closing(now, NextStep.TRANSFER, None, to, note))
-        return [*answered, self.note(EventKind.TRANSFER, {"to": to, "note": note})]
+        return effects
+
+    def _after_turn(self, wanted: AfterTurn, batch: int | None, now: float) -> list[Effect]:
+        """What the agent has decided, which may compete with what it asked for in the same breath."""
+        match wanted.action:
+            case "transfer":
+                # Whether anybody takes the call is known once the carrier has rung them: no reason yet.
+                to, note = wanted.to_number, wanted.note
+                put_through = Closing(now, Rank.TRANSFER, NextStep.TRANSFER, None, to, note, batch=batch)
+                return [self.note(EventKind.TRANSFER, {"to": to, "note": note})] if self._close(put_through) else []
+            case "consult":
+                self._consulted_in = batch
+                return self._take_back_goodbye() if self._closing is not None and self._closing.batch == batch else []
+            case _:
+                if batch is None or self._consulted_in != batch:
+                    reason = self._reason_to_end()
+                    self._close(Closing(now, Rank.HANG_UP, NextStep.HANG_UP, reason, batch=batch))
+                return []
+
+    def _answers(self) -> list[Effect]:
+        return [fx.AnswerTool(*answer) for answer in self._toolcalls.ready_answers()]
+
+    def _take_late_result(self, request: ToolRequest, content: str, now: float) -> list[Effect]:
+        """Put what a tool did for a lost session to the one that took its place, which does not know of the request."""
+        told = self._note_late_result(request, content)
+        if self.phase is not Phase.TALKING or self._toolcalls.is_working:
+            return told
+        # If the caller and the agent have gone on talking meanwhile, the next sentence takes it into account.
+        self._has_late_results = False
+        is_quiet = not (self.floor.caller_speaks or self.floor.agent_owes or self.playback.is_playing)
+        return [*told, *(self._put_late_results(now) if is_quiet else [])]
+
+    def _note_late_result(self, request: ToolRequest, content: str) -> list[Effect]:
+        self._has_late_results = True
+        result = {"tool": request.name, "arguments": request.arguments, "result": content}
+        return self.instruct(json.dumps(result, ensure_ascii=False), about=f"tool {request.key}")
+
+    def _put_late_results(self, now: float) -> list[Effect]:
+        """Have the agent answer the caller's last words once more: now it reads what the tools have found."""
+        self._has_late_results = False
+        asked = next((one.text for one in reversed(self.record.history) if one.role == "user"), None)
+        return [self._inject_user(asked, now)] if asked is not None else []
 
     def _reason_to_end(self) -> EndedReason:
         """An agent that was told to come to an end did not choose to."""
@@ -253,11 +346,17 @@ class Bridge:
 
     def user_text(self, text: str, now: float) -> list[Effect]:
         """The caller of a test call typed instead of speaking."""
-        if self.phase is not Phase.TALKING:
+        if not self._listens_to_caller:
             return []
-        was_playing, cleared = self.playback.is_playing, fx.SendCarrier(self.playback.clear(now))
+        began, taken_back = self._caller_began(now), self._take_back_goodbye()
         said = self._inject_user(text, now)
-        return [*([cleared] if was_playing else []), self.record.message(ev.Transcript("user", text)), said]
+        return [*began, *taken_back, self.record.message(ev.Transcript("user", text)), said]
+
+    @property
+    def _listens_to_caller(self) -> bool:
+        """The caller's words still change something."""
+        is_goodbye = self._closing is not None and self._closing.can_be_taken_back
+        return self.phase is Phase.TALKING or (self.phase is Phase.CLOSING and is_goodbye)
 
     def hang_up(self, now: float) -> list[Effect]:
         self.phase = Phase.CLOSED
@@ -280,6 +379,12 @@ class Bridge:
         if note == self._notes.get(about, ""):
             return []
         self._notes[about] = note
+        return [] if self.phase is Phase.CONNECTING else self._instruct_anew()
+
+    def _instruct_anew(self) -> list[Effect]:
+        if self.instructions == self._instructions_given:
+            return []
+        self._instructions_given = self.instructions
         return [fx.ReplacePrompt(self.instructions)]
 
     def announce(self, text: str, behavior: Behavior, now: float) -> list[Effect]:
@@ -345,7 +450,8 @@ class Bridge:
             return []
         if self._closing is not None:
             by = self._closing.deadline(self.playback, has_answered=self.record.has_answered)
-            return [(by, self._finish_now)]
+            keys = [(self._keypad.deadline, self._on_digits)] if self._listens_to_caller else []
+            return [*keys, (by, self._finish_now)]
         length = [(self._ends_at, self._on_length_limit), (self._warns_at, self._on_length_warning)]
         if self.phase is Phase.CONNECTING:
             return [*length, (self._link.unreachable_at(), self._on_unreachable)]
@@ -381,14 +487,16 @@ class Bridge:
         return [self.note(EventKind.WATCHDOG, after), *self._fall_back()]
 
     def _on_held_too_long(self, now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        for request in self._toolcalls.take_late(now):
-            effects.append(self.note(EventKind.TOOL_CANCELLED, {"id": request.id, "reason": "the turn did not end"}))
-            effects.append(fx.AnswerTool(request, "Not done: the caller is still speaking."))
-        return effects
+        late = self._toolcalls.answer_late(now, "Not done: the caller is still speaking.")
+        why = "the turn did not end"
+        return [
+            *(self.note(EventKind.TOOL_CANCELLED, {"id": request.id, "reason": why}) for request in late),
+            *self._answers(),
+        ]
 
     def _on_digits(self, now: float) -> list[Effect]:
-        return [self._inject_user(self.plan.texts.dtmf_note.replace("{digits}", self._keypad.take()), now)]
+        said = self.plan.texts.dtmf_note.replace("{digits}", self._keypad.take())
+        return [*self._take_back_goodbye(), self._inject_user(said, now)]
 
     def _on_say_again(self, now: float) -> list[Effect]:
         self.floor.owe(now)
@@ -407,17 +515,33 @@ class Bridge:
 
     def _say_goodbye(self, text: str, reason: EndedReason, now: float) -> list[Effect]:
         said = self._say(text, "interrupt", now)
-        self._close(Closing(now, NextStep.HANG_UP, reason))
+        rank = Rank.HANG_UP if reason is EndedReason.CALLER_SILENT else Rank.LIMIT
+        self._close(Closing(now, rank, NextStep.HANG_UP, reason))
         return said
 
-    def _close(self, closing: Closing) -> None:
-        self._closing = closing
+    def _close(self, closing: Closing) -> bool:
+        """Begin to end the call, unless that has begun already for a reason of the same rank or a higher one; tell."""
         self.floor.settle()
+        if self._closing is not None and self._closing.rank >= closing.rank:
+            return False
+        self._closing = closing
         if self.phase is Phase.TALKING:
             self.phase = Phase.CLOSING
+        return True
+
+    def _take_back_goodbye(self) -> list[Effect]:
+        """The conversation goes on after all, unless it ends for a reason that is not the agent's to take back."""
+        closing = self._closing
+        if closing is None or not closing.can_be_taken_back:
+            return []
+        self._closing = None
+        if self.phase is Phase.CLOSING:
+            self.phase = Phase.TALKING
+        return [self.note(EventKind.BARGE_IN, {"taken_back": str(closing.reason)})]
 
     def _finish_now(self, now: float) -> list[Effect]:
-        assert self._closing is not None
+        if self._closing is None:
+            return []  # taken back just now
         self.phase = Phase.CLOSED
         return [self._closing.finish()]
 
@@ -436,11 +560,16 @@ class Bridge:
         self.playback.unmute()
         self.playback.is_mid_turn = False
         self.floor.empty()
-        cancelled = [fx.CancelTool(identifier) for identifier in self._toolcalls.abandon()]
+        self.record.forget_injected()
+        for answer in self._toolcalls.lose_session():
+            self._note_late_result(*answer)
         history = self.record.history
-        said = history[:-1] if self.record.is_unanswered else history
+        # Unanswered words are put to the new session once it listens, but for those a tool is still at work for.
+        is_held = self.record.is_unanswered and not self._toolcalls.is_working
         greeting = "" if history or self.plan.is_resumed else self.plan.engine.greeting
-        return [*cancelled, self.note(EventKind.RECONNECT, {"why": why}), fx.Reconnect(tuple(said), greeting)]
+        self._instructions_given = self.instructions
+        said = tuple(history[:-1] if is_held else history)
+        return [self.note(EventKind.RECONNECT, {"why": why}), fx.Reconnect(said, greeting)]
 
 
 _ENGINE_HANDLERS: dict[type, Callable[[Bridge, Any, float], list[Effect]]] = {

@@ -35,6 +35,10 @@ class Playback:
     def is_audible(self, now: float) -> bool:
         return self.is_playing and self.until > now
 
+    def is_over(self, now: float) -> bool:
+        """The caller hears nothing, and nothing is on its way."""
+        return not self.is_playing and self.until <= now
+
     @property
     def is_all_played(self) -> bool:
         """Every mark came back."""

@@ -10,6 +10,8 @@ from telephony.engines.base import Transcript, Utterance
 from telephony.enums import EventKind
 
 SEQUENCES_PER_STREAM = 1_000_000  # each stream numbers its entries in a range of its own
+ECHO_S = 5.0  # providers repeat at once what we put into the caller's mouth, or never
+MOST_UNKNOWN = 20  # types of messages noted one by one; what else comes is counted together
 
 
 class Record:
@@ -17,8 +19,8 @@ class Record:
         self.history: list[Utterance] = list(history)
         self.counts: dict[str, int] = {}
         self._sequence = stream_number * SEQUENCES_PER_STREAM
-        # Texts we put into the caller's mouth: providers repeat them as if they had been heard.
-        self._injected: list[str] = []
+        # Texts we put into the caller's mouth, and when: providers may repeat them as if they had been heard.
+        self._injected: list[tuple[str, float]] = []
         # The exchange under way: when the caller ended, and which message is the agent's answer.
         self._caller_ended_at: float | None = None
         self._answer: int | None = None
@@ -45,23 +47,30 @@ class Record:
         return message
 
     def unknown(self, what: str) -> list[Effect]:
-        """Note a message nobody knows, once for each type."""
-        self.count(f"unknown:{what}")
-        first = self.counts[f"unknown:{what}"] == 1
-        return [self.event(EventKind.UNKNOWN_MESSAGE, {"type": what})] if first else []
+        """Note a message nobody knows, once for each type, as long as those are few."""
+        name = f"unknown:{what}"
+        if name not in self.counts and len(self.counts) >= MOST_UNKNOWN:
+            what, name = "others", "unknown:others"
+        self.count(name)
+        return [self.event(EventKind.UNKNOWN_MESSAGE, {"type": what})] if self.counts[name] == 1 else []
 
     def count(self, name: str) -> None:
         self.counts[name] = self.counts.get(name, 0) + 1
 
-    def injected(self, text: str) -> None:
-        self._injected = [*self._injected[-3:], text]
+    def injected(self, text: str, now: float) -> None:
+        self._injected = [*self._injected[-3:], (text.strip(), now)]
 
-    def is_echo(self, text: str) -> bool:
-        """Tell, once, whether the caller's words are ones we put into their mouth."""
-        if text not in self._injected:
-            return False
-        self._injected.remove(text)
-        return True
+    def forget_injected(self) -> None:
+        """Words that come from now on are the caller's own: they speak, or another session hears them."""
+        self._injected.clear()
+
+    def is_echo(self, text: str, now: float) -> bool:
+        """Tell, once, whether the caller's words are ones we have just put into their mouth."""
+        for one in self._injected:
+            if one[0] == text.strip() and now - one[1] <= ECHO_S:
+                self._injected.remove(one)
+                return True
+        return False
 
     # --- latency -------------------------------------------------------------------------------------------------
 

@@ -87,9 +87,10 @@ class AgentDone:
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
-    id: str
+    id: str  # the provider's: may be missing or repeated, and is given back as it came
     name: str
     arguments: str  # JSON text as the model wrote it
+    key: int = field(default=0, compare=False)  # ours, given by the bridge: what a request is known by
 
 
 @dataclass(frozen=True, slots=True)

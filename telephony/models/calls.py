@@ -201,6 +201,8 @@ class CallMessage(models.Model):
     spoken_at = models.DateTimeField()
     # Milliseconds by component, as the provider reports them: total, listen, think, speak. Absent: not reported.
     latency = models.JSONField(null=True)
+    # How much of it the caller heard before they interrupted, from 0 to 1, by estimate. Null: nobody interrupted it.
+    heard_share = models.FloatField(null=True)
 
     class Meta:
         ordering = ["sequence"]
@@ -209,6 +211,27 @@ class CallMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.sequence}"
+
+    @property
+    def heard_text(self) -> str:
+        """The words that the caller heard, all of them where nobody interrupted."""
+        return split_heard(self.text, self.heard_share)[0]
+
+    @property
+    def unheard_text(self) -> str:
+        return split_heard(self.text, self.heard_share)[1]
+
+
+def split_heard(text: str, share: float | None) -> tuple[str, str]:
+    """Return the part of a text that was heard, whole words only, and the rest."""
+    if share is None:
+        return text, ""
+    cut = round(len(text) * share)
+    if cut < len(text) and (blank := text.rfind(" ", 0, cut + 1)) >= 0:
+        cut = blank  # a word broken off was not heard
+    elif cut < len(text) and " " in text:
+        cut = 0
+    return text[:cut].rstrip(" "), text[cut:].lstrip(" ")
 
 
 class CallEvent(models.Model):

@@ -60,6 +60,14 @@ def test_messages_and_events_have_addresses_of_their_own(call, visit):
     assert [e["detail"] for e in get(visit, f"/calls/{call.pk}/events/").json()] == [{"to": "+15550999"}]
 
 
+def test_what_was_not_heard_of_a_message_is_told_from_what_was(call, visit, in_alice):
+    add_message(call, 4, "assistant", "We are closed on Sundays.", heard_share=0.4)
+
+    said = [(m["text"], m["heard_text"], m["interrupted"]) for m in get(visit, f"/calls/{call.pk}/messages/").json()]
+
+    assert said[1:] == [("At nine.", "At nine.", False), ("We are closed on Sundays.", "We are", True)]
+
+
 @pytest.mark.parametrize(
     ("query", "count"),
     [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agents.tools import AfterTurn
 from telephony.bridge import Bridge, Phase
-from telephony.bridge.closing import FAREWELL_WAIT_S, SPOKEN_WAIT_S
+from telephony.bridge.closing import FAREWELL_WAIT_S, GOING_ON_S, SPOKEN_WAIT_S
 from telephony.bridge.floor import LONGEST_TURN_S, WORDLESS_TURN_S
 from telephony.bridge.link import RECONNECT_WINDOW_S
 from telephony.bridge.playback import MARK_GRACE_S, STALE_AUDIO_S
@@ -17,10 +18,12 @@ from telephony.bridge.sayings import REFUSED_RETRIES, REFUSED_RETRY_S
 from telephony.bridge.toolcalls import HELD_TOOL_S
 from telephony.effects import (
     AddEvent,
+    AddHeard,
     AddLatency,
     AddMessage,
     AnswerTool,
     CancelTool,
+    ClearCarrier,
     Finish,
     Reconnect,
     ReplacePrompt,
@@ -49,7 +52,7 @@ class Scene:
 
     def take(self, effects: list[Any]) -> list[Any]:
         self.effects += effects
-        self.sent += [json.loads(effect.text) for effect in effects if isinstance(effect, SendCarrier)]
+        self.sent += [json.loads(effect.text) for effect in effects if isinstance(effect, SendCarrier | ClearCarrier)]
         return effects
 
     def engine(self, event: ev.Event) -> list[Any]:
@@ -106,6 +109,11 @@ class Scene:
         """The caller says something."""
         self.engine(ev.UserStartedSpeaking())
         return self.engine(ev.Transcript("user", text))
+
+    def tool_done(self, content: str = "{}", after: AfterTurn | None = None, *, number: int = -1) -> list[Any]:
+        """The tool that was begun last (or another one) has an answer."""
+        request = self.of(RunTool)[number].request
+        return self.take(self.bridge.tool_finished(request, content, after, self.now))
 
     def of(self, kind: type) -> list[Any]:
         return [effect for effect in self.effects if isinstance(effect, kind)]
@@ -197,7 +205,7 @@ def test_an_interruption_clears_the_carriers_buffer_at_once_and_is_noted():
 
     effects = scene.engine(ev.UserStartedSpeaking())
 
-    assert isinstance(effects[0], SendCarrier)
+    assert isinstance(effects[0], ClearCarrier)
     assert scene.sent[-1] == {"event": "clear", "streamSid": "MZ1"}
     assert [event.detail for event in scene.events(EventKind.BARGE_IN)] == [{"unheard_ms": 3000}]
 
@@ -451,7 +459,7 @@ def test_a_tool_is_run_and_answered():
     effects = scene.engine(ev.ToolRequests((request,)))
     assert effects[-1] == RunTool(request)
 
-    effects = scene.take(scene.bridge.tool_finished(request, '{"found": 1}', None, scene.now))
+    effects = scene.tool_done('{"found": 1}')
     assert effects[-1] == AnswerTool(request, '{"found": 1}')
     assert [event.detail["result"] for event in scene.events(EventKind.TOOL_RESULT)] == ['{"found": 1}']
 
@@ -494,11 +502,11 @@ def test_a_held_tool_is_given_up_when_the_turn_does_not_end():
 def test_a_running_tool_that_is_cancelled_is_stopped_and_its_late_answer_dropped():
     scene = Scene().greet()
     scene.hear("Look it up.")
-    request = ev.ToolRequest("call_1", "look_up", "{}")
-    scene.engine(ev.ToolRequests((request,)))
+    scene.engine(call_tool("look_up"))
+    (begun,) = scene.of(RunTool)
 
-    assert scene.engine(ev.ToolsCancelled(("call_1",)))[-1] == CancelTool("call_1")
-    assert scene.bridge.tool_finished(request, "late", None, scene.now) == []
+    assert scene.engine(ev.ToolsCancelled(("call_1",)))[-1] == CancelTool(begun.request.key)
+    assert scene.tool_done("late") == []
 
 
 def test_cancelling_an_unknown_call_does_nothing():
@@ -508,11 +516,10 @@ def test_cancelling_an_unknown_call_does_nothing():
 def test_the_agent_may_not_dawdle_after_a_tools_answer():
     scene = Scene().greet()
     scene.hear("Look it up.")
-    request = ev.ToolRequest("call_1", "look_up", "{}")
-    scene.engine(ev.ToolRequests((request,)))
+    scene.engine(call_tool("look_up"))
     assert [effect for effect in scene.wait(30) if isinstance(effect, Reconnect)] == []  # tools have limits of their own
 
-    scene.take(scene.bridge.tool_finished(request, "{}", None, scene.now))
+    scene.tool_done()
 
     assert any(isinstance(effect, Reconnect) for effect in scene.wait(5.1))
 
@@ -522,9 +529,8 @@ def test_the_agent_may_not_dawdle_after_a_tools_answer():
 
 def end_by_tool(scene: Scene, name: str = "end_call", after: AfterTurn | None = None) -> None:
     scene.hear("Goodbye.")
-    request = ev.ToolRequest("call_1", name, "{}")
-    scene.engine(ev.ToolRequests((request,)))
-    scene.take(scene.bridge.tool_finished(request, "{}", after or AfterTurn("hang-up"), scene.now))
+    scene.engine(call_tool(name))
+    scene.tool_done(after=after or AfterTurn("hang-up"))
 
 
 def test_the_agents_goodbye_is_played_to_its_end_before_hanging_up():
@@ -561,9 +567,8 @@ def test_a_goodbye_said_before_the_tool_was_called_is_not_waited_for_again():
     scene = Scene().greet()
     scene.hear("Goodbye.")
     scene.speak("Goodbye!", SECOND)
-    request = ev.ToolRequest("call_1", "end_call", "{}")
-    scene.engine(ev.ToolRequests((request,)))
-    scene.take(scene.bridge.tool_finished(request, "{}", AfterTurn("hang-up"), scene.now))
+    scene.engine(call_tool("end_call"))
+    scene.tool_done(after=AfterTurn("hang-up"))
 
     scene.played()
     scene.wait(SPOKEN_WAIT_S + 0.1)
@@ -713,6 +718,321 @@ def test_the_hash_key_ends_a_number_at_once():
     scene.carrier(messages.Dtmf("#"))
 
     assert UserSays("Pressed 7.") in scene.wait(0.1)
+
+
+@pytest.mark.parametrize(
+    "begins",
+    [
+        lambda s: s.engine(ev.UserStartedSpeaking()),
+        lambda s: s.carrier(messages.Dtmf("1")),
+        lambda s: s.take(s.bridge.user_text("Wait.", s.now)),
+    ],
+    ids=["voice", "key", "typed"],
+)
+def test_the_callers_turn_interrupts_however_it_begins(begins):
+    scene = Scene().ready()
+    scene.speak("For sales, press one. For support, press two. For opening hours, press three.", SECOND * 7)
+    scene.now += 2
+
+    begins(scene)
+
+    assert scene.sent[-1] == {"event": "clear", "streamSid": "MZ1"}
+    assert [event.detail for event in scene.events(EventKind.BARGE_IN)] == [{"unheard_ms": 5000}]
+    assert [(part.sequence, part.share) for part in scene.of(AddHeard)] == [(scene.of(AddMessage)[0].sequence, 0.29)]
+
+
+def test_a_key_is_told_to_the_agent_and_its_answer_is_heard():
+    scene = Scene().ready()
+    scene.speak("A long menu.", SECOND * 7)
+    scene.carrier(messages.Dtmf("1"))
+    assert not scene.audio(FRAME)  # the rest of the menu
+
+    assert UserSays("Pressed 1.") in scene.wait(1.6)
+
+    assert scene.audio(FRAME)
+    assert scene.wait(0.5) == []
+
+
+def test_an_answer_heard_to_its_end_is_not_marked():
+    scene = Scene().greet()
+    scene.speak("We open at nine.")
+    scene.played()
+
+    scene.hear("Thanks.")
+
+    assert scene.of(AddHeard) == []
+
+
+def test_sentences_of_an_interrupted_answer_that_come_late_were_not_heard():
+    scene = Scene().ready()
+    scene.speak("One.", SECOND * 2)
+    scene.now += 1
+    scene.engine(ev.UserStartedSpeaking())
+    scene.engine(ev.Transcript("assistant", "Two."))
+
+    one, two = scene.of(AddMessage)
+    assert [(part.sequence, part.share) for part in scene.of(AddHeard)] == [(one.sequence, 0.5), (two.sequence, 0.0)]
+
+
+# --- endings that compete -----------------------------------------------------------------------------------------
+
+TRANSFER = AfterTurn("transfer", "+15550999", "asked for a person")
+HANG_UP = AfterTurn("hang-up")
+CONSULT = AfterTurn("consult", note="Which form?")
+
+
+def ask(scene: Scene, *names: str, ids: tuple[str, ...] = ()) -> None:
+    ids = ids or tuple(f"call_{number}" for number in range(len(names)))
+    scene.engine(ev.ToolRequests(tuple(ev.ToolRequest(one, name, "{}") for one, name in zip(ids, names, strict=True))))
+
+
+@pytest.mark.parametrize("order", [(TRANSFER, HANG_UP), (HANG_UP, TRANSFER), (TRANSFER, TRANSFER, HANG_UP)])
+def test_whoever_is_to_be_put_through_is_whatever_else_was_asked_for_in_the_same_breath(order):
+    scene = Scene().greet()
+    scene.hear("A person, please. Goodbye.")
+    ask(scene, *("x" for _ in order))
+    for number, wanted in enumerate(order):
+        scene.tool_done(after=wanted, number=number)
+
+    scene.speak("One moment.")
+    scene.played()
+
+    assert scene.finish == Finish(NextStep.TRANSFER, None, "+15550999", "asked for a person")
+    assert len(scene.of(AnswerTool)) == len(order)
+    assert len(scene.events(EventKind.TRANSFER)) == 1
+
+
+@pytest.mark.parametrize("order", [(CONSULT, HANG_UP), (HANG_UP, CONSULT)])
+def test_an_agent_that_asks_specialists_does_not_hang_up_meanwhile(order):
+    scene = Scene().greet()
+    scene.hear("Which form do I need?")
+    ask(scene, "x", "y")
+    for number, wanted in enumerate(order):
+        scene.tool_done(after=wanted, number=number)
+
+    assert scene.bridge.phase is Phase.TALKING
+
+
+def test_an_agent_may_hang_up_after_a_consultation_of_an_earlier_turn():
+    scene = Scene().greet()
+    scene.hear("Which form do I need?")
+    ask(scene, "x")
+    scene.tool_done(after=CONSULT)
+    scene.hear("Never mind. Goodbye.")
+    ask(scene, "y")
+    scene.tool_done(after=HANG_UP)
+
+    assert scene.bridge.phase is Phase.CLOSING
+
+
+def goodbye(scene: Scene) -> Scene:
+    scene.hear("Goodbye.")
+    ask(scene, "end_call")
+    scene.tool_done(after=HANG_UP)
+    scene.speak("Thank you for calling. Goodbye!", SECOND * 3)
+    scene.now += 1
+    return scene
+
+
+@pytest.mark.parametrize(
+    "goes_on",
+    [
+        lambda s: s.hear("Wait!"),
+        lambda s: s.take(s.bridge.user_text("Wait!", s.now)),
+        lambda s: (s.carrier(messages.Dtmf("1")), s.wait(1.6)),
+    ],
+    ids=["voice", "typed", "key"],
+)
+def test_a_caller_who_goes_on_takes_the_goodbye_back(goes_on):
+    scene = goodbye(Scene().greet())
+
+    goes_on(scene)
+    scene.speak("Yes? I am still here.")
+    scene.played()
+    scene.wait(3)
+
+    assert scene.finish is None
+    assert scene.bridge.phase is Phase.TALKING
+    end_by_tool(scene)
+    scene.speak("Goodbye then.")
+    scene.played()
+    assert scene.finish == Finish(NextStep.HANG_UP, EndedReason.AGENT_HUNG_UP)
+
+
+def test_a_caller_who_takes_a_long_breath_into_the_goodbye_is_not_cut_off():
+    scene = goodbye(Scene().greet())
+    scene.engine(ev.UserStartedSpeaking())
+
+    scene.wait(10)
+    assert scene.finish is None
+    scene.engine(ev.Transcript("user", "Wait, there is one more thing, and it is a long story."))
+
+    assert scene.bridge.phase is Phase.TALKING
+
+
+def test_a_noise_into_the_goodbye_leaves_it_as_it_is():
+    scene = goodbye(Scene().greet())
+    scene.engine(ev.UserStartedSpeaking())
+
+    scene.wait(GOING_ON_S + 0.1)
+
+    assert scene.finish == Finish(NextStep.HANG_UP, EndedReason.AGENT_HUNG_UP)
+
+
+def test_words_of_the_turn_that_led_to_the_goodbye_do_not_take_it_back():
+    scene = Scene().greet()
+    end_by_tool(scene)
+
+    scene.engine(ev.Transcript("user", "Bye bye."))  # the second piece of one turn
+
+    assert scene.bridge.phase is Phase.CLOSING
+
+
+def test_somebody_silent_who_speaks_after_all_is_not_hung_up_on():
+    scene = Scene().greet()
+    scene.wait(8.1)
+    scene.speak("Still there?")
+    scene.played()
+    scene.wait(12.1)
+    assert scene.bridge.phase is Phase.CLOSING
+
+    scene.hear("I am here!")
+
+    assert scene.bridge.phase is Phase.TALKING
+
+
+def test_a_limits_goodbye_stands_whatever_the_caller_says():
+    scene = Scene(limits=replace(make_plan().limits, max_call_s=30, silence_prompt_s=100)).greet()
+    scene.wait(31)
+    scene.speak("Time is up.")
+
+    scene.hear("Wait!")
+    scene.take(scene.bridge.user_text("Wait!", scene.now))
+    scene.carrier(messages.Dtmf("1"))
+    scene.wait(25)
+
+    assert scene.finish == Finish(NextStep.HANG_UP, EndedReason.LENGTH_LIMIT)
+
+
+def test_a_transfer_stands_when_the_caller_speaks_into_its_sentence():
+    scene = Scene().greet()
+    end_by_tool(scene, "transfer_to_person", TRANSFER)
+    scene.speak("One moment, I'll put you through.")
+    scene.now += 0.5
+
+    scene.hear("Okay.")
+    scene.wait(25)
+
+    assert scene.finish is not None
+    assert scene.finish.step is NextStep.TRANSFER
+
+
+# --- requests without ids of their own, and tools that take long --------------------------------------------------
+
+
+@pytest.mark.parametrize("ids", [("", ""), ("call_0", "call_0")])
+def test_every_call_is_answered_under_the_name_and_id_it_came_with(ids):
+    scene = Scene().greet()
+    scene.hear("Look both up.")
+    ask(scene, "first", "second", ids=ids)
+
+    scene.tool_done("2", number=1)
+    scene.tool_done("1", number=0)
+
+    given = [(one.request.id, one.request.name, one.content) for one in scene.of(AnswerTool)]
+    assert given == [(ids[0], "first", "1"), (ids[1], "second", "2")]
+    assert any(isinstance(effect, Reconnect) for effect in scene.wait(5.1))  # and now the agent owes an answer
+
+
+def test_a_caller_who_speaks_while_a_tool_works_does_not_make_the_agent_late():
+    scene = Scene().greet()
+    scene.hear("Look it up.")
+    ask(scene, "look_up")
+    scene.wait(4)
+    scene.hear("Are you still there?")
+
+    assert [effect for effect in scene.wait(20) if isinstance(effect, Reconnect | AddEvent)] == []
+    scene.tool_done("Found.")
+
+    assert [one.content for one in scene.of(AnswerTool)] == ["Found."]
+
+
+def lose(scene: Scene) -> Reconnect:
+    scene.engine(ev.Failed("CONNECTION_LOST", "", retryable=True))
+    reconnect: Reconnect = scene.of(Reconnect)[-1]
+    return reconnect
+
+
+@pytest.mark.parametrize("is_ready_first", [True, False])
+def test_a_tool_that_outlives_its_session_has_its_result_put_to_the_next(is_ready_first):
+    scene = Scene().greet()
+    scene.hear("Book the table.")
+    ask(scene, "book")
+    assert lose(scene).history[-1].text == "Book the table."
+    assert scene.of(CancelTool) == []
+
+    if is_ready_first:
+        scene.ready()
+        assert scene.of(UserSays) == []  # without the result it would only ask for the same again
+    scene.tool_done('{"booked": true}')
+    if not is_ready_first:
+        scene.ready()
+
+    assert scene.of(AnswerTool) == []
+    assert json.loads(scene.of(ReplacePrompt)[-1].prompt.split("\n\n")[-1])["result"] == '{"booked": true}'
+    assert scene.of(UserSays) == [UserSays("Book the table.")]
+    scene.speak("Your table is booked.")
+    scene.played()
+    lose(scene)
+    assert scene.ready().of(UserSays) == [UserSays("Book the table.")]  # told once
+
+
+def test_an_answer_that_waited_for_its_turn_is_not_lost_with_the_session():
+    scene = Scene().greet()
+    scene.hear("Look both up.")
+    ask(scene, "first", "second", ids=("", ""))
+    scene.tool_done("2", number=1)
+    lose(scene)
+    scene.tool_done("1", number=0)
+    scene.ready()
+
+    results = [json.loads(note)["result"] for note in scene.of(ReplacePrompt)[-1].prompt.split("\n\n")[1:]]
+    assert sorted(results) == ["1", "2"]
+
+
+def test_a_transfer_decided_while_the_session_is_lost_is_made():
+    scene = Scene().greet()
+    scene.hear("A person, please.")
+    ask(scene, "transfer_to_person")
+    lose(scene)
+    scene.tool_done(after=TRANSFER)
+    scene.ready()
+    scene.wait(5)
+
+    assert scene.finish == Finish(NextStep.TRANSFER, None, "+15550999", "asked for a person")
+
+
+def test_instructions_given_while_connecting_reach_the_agent_once_it_listens():
+    scene = Scene()
+    assert scene.take(scene.bridge.instruct("Be brief.")) == []
+
+    scene.ready()
+
+    assert scene.of(ReplacePrompt) == [ReplacePrompt("Be kind.\n\nBe brief.")]
+
+
+def test_words_put_to_a_new_session_do_not_swallow_the_callers_own():
+    scene = Scene().greet()
+    scene.hear("Yes.")
+    lose(scene)
+    scene.ready()
+    assert scene.of(UserSays) == [UserSays("Yes.")]  # and this provider repeats nothing
+    scene.speak("Shall I book it?")
+    scene.played()
+
+    scene.hear("Yes.")
+
+    assert [one.text for one in scene.of(AddMessage) if one.role == "user"] == ["Yes.", "Yes."]
 
 
 # --- odds and ends ---------------------------------------------------------------------------------------------------

@@ -266,7 +266,7 @@ def test_an_agent_that_says_goodbye_in_time_ends_the_call_for_the_budget_s_sake(
     assert scene.of(UserSays)[-1].text == "End now, kindly."  # nobody was speaking: it speaks at once
     scene.speak("Goodbye, and thank you.")
     scene.engine(call_tool("end_call"))
-    scene.take(scene.bridge.tool_finished(call_tool("end_call").requests[0], "ok", _hang_up(), scene.now))
+    scene.tool_done("ok", _hang_up())
     scene.played()
     scene.wait(5)
 

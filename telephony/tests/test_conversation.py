@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agents import tools as registry
-from agents.tools import Tool, ToolOutcome
+from agents.tools import AfterTurn, Tool, ToolOutcome
 from telephony import conversation as module
 from telephony.conversation import Conversation
 from telephony.engines import base as ev
@@ -319,3 +319,96 @@ async def test_nothing_runs_on_after_the_end(scene):
     assert running == []
     assert scene.engine.is_closed
     assert conversation.journal._task.done()
+
+
+# --- whatever goes wrong, the call goes on ---------------------------------------------------------------------------
+
+
+async def _answer_half(context: Any, arguments: dict[str, Any]) -> ToolOutcome:
+    return ToolOutcome({"say": "half \ud83d"}, AfterTurn("transfer", "+15550999", "upset \ud83d\x0b about a bill"))
+
+
+async def test_half_a_character_from_a_tool_transfers_the_caller_and_is_kept_as_a_whole_one(scene, monkeypatch):
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+    registry.register(Tool("half", "Answers oddly.", {"type": "object"}, _answer_half))
+    async with scene.call(tools=registry.tools_named(["half"])) as conversation:
+        scene.engine.on_event(ev.Ready())
+        scene.engine.on_event(ev.ToolRequests((ev.ToolRequest("", "half", "{}"),)))
+        await settle()
+        scene.engine.on_event(ev.Failed("INVALID_SETTINGS", "", retryable=False))
+        await asyncio.wait_for(conversation.finished.wait(), 1)
+
+        ((_, identifier, content),) = scene.engine.told
+        assert (identifier, json.loads(content)["say"]) == ("", "half �")
+        assert conversation.finish is not None
+        assert (conversation.finish.step, conversation.finish.note) == ("transfer", "upset �  about a bill")
+    assert "\ud83d" not in json.dumps([entry.body for entry in kept()], ensure_ascii=False)
+
+
+async def test_a_tool_asked_for_twice_under_one_id_runs_and_answers_twice(scene, monkeypatch):
+    async def count(context: Any, arguments: dict[str, Any]) -> ToolOutcome:
+        return ToolOutcome(arguments["n"])
+
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+    registry.register(Tool("count", "Counts.", {"type": "object"}, count))
+    async with scene.call(tools=registry.tools_named(["count"])):
+        scene.engine.on_event(ev.Ready())
+        requests = tuple(ev.ToolRequest("", "count", json.dumps({"n": n})) for n in range(3))
+        scene.engine.on_event(ev.ToolRequests(requests))
+        await settle()
+
+        assert scene.engine.told == [("answer", "", "0"), ("answer", "", "1"), ("answer", "", "2")]
+
+
+async def test_an_event_that_cannot_be_handled_is_logged_and_the_next_one_is_heard(scene, monkeypatch, caplog):
+    def break_down(*args: Any) -> None:
+        raise AttributeError("odd")
+
+    async with scene.call() as conversation:
+        scene.engine.on_event(ev.Ready())
+        with monkeypatch.context() as broken:
+            broken.setattr(conversation.bridge, "on_engine", break_down)
+            scene.engine.on_event(ev.AgentThinking())
+        with monkeypatch.context() as broken:
+            broken.setattr(scene.engine, "user_says", break_down)
+            conversation.command({"type": "call.user_text", "text": "Half \ud83d"})
+        scene.engine.on_event(ev.Transcript("assistant", "Hello."))
+
+    assert [entry.body["text"] for entry in kept() if entry.kind == "message"] == ["Half �", "Hello."]
+    assert "An event could not be handled." in caplog.text
+    assert "An effect failed." in caplog.text
+
+
+async def test_an_engine_that_breaks_while_it_is_opened_ends_the_stream_at_once(scene, caplog):
+    scene.refusals.append(RuntimeError("odd"))  # type: ignore[arg-type]
+    async with scene.call() as conversation:
+        await asyncio.wait_for(conversation.finished.wait(), 1)
+
+        assert conversation.finish is not None
+        assert conversation.finish.step == "fall-back"
+    assert "An engine could not be opened." in caplog.text
+
+
+async def test_words_are_written_whatever_else_does_not_want_to_end(scene, monkeypatch):
+    async def break_down() -> None:
+        raise RuntimeError("odd")
+
+    with pytest.raises(RuntimeError):
+        async with scene.call():
+            scene.engine.on_event(ev.Ready())
+            scene.engine.on_event(ev.Transcript("assistant", "Hello."))
+            monkeypatch.setattr(scene.engine, "close", break_down)
+
+    assert [entry.body["text"] for entry in kept() if entry.kind == "message"] == ["Hello."]
+
+
+async def test_an_interruption_says_how_much_was_heard_and_drops_audio_that_waits(scene):
+    async with scene.call():
+        scene.engine.on_event(ev.Ready())
+        scene.engine.on_event(ev.Transcript("assistant", "A long story."))
+        scene.engine.on_audio(bytes(80_000))
+        scene.engine.on_event(ev.UserStartedSpeaking())
+
+        assert scene.sent[-1] == {"event": "clear", "streamSid": "MZ1"}
+    heard = [entry for entry in kept() if entry.kind == "heard"]
+    assert [entry.body["share"] for entry in heard] == [0.0]

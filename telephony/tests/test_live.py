@@ -15,7 +15,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from telephony import live
 from telephony.models.calls import live_group
 from telephony.tests.factories import make_call
-from telephony.transcripts.entries import event_entry, latency_entry, message_entry
+from telephony.transcripts.entries import event_entry, heard_entry, latency_entry, message_entry
 from telephony.workers import OpenSocket, Worker, reports
 from tenants.context import entered
 from tenants.models import Membership, Tenant
@@ -99,6 +99,8 @@ async def test_a_member_sees_what_is_said_and_nothing_whole_of_numbers(call, coo
     event = await watching.receive_json()
     await send(call, latency_entry(alice.schema_name, str(call.pk), 7, {"total": 412}))
     latency = await watching.receive_json()
+    await send(call, heard_entry(alice.schema_name, str(call.pk), 7, 0.5))
+    heard = await watching.receive_json()
     await get_channel_layer().group_send(live_group(call.pk), {"type": "call.status"})
     status = await watching.receive_json()
     await watching.disconnect()
@@ -107,6 +109,7 @@ async def test_a_member_sees_what_is_said_and_nothing_whole_of_numbers(call, coo
     assert "Is &lt;this&gt; live?" in said["html"]
     assert "+1••••999" in event["html"]
     assert latency == {"kind": "latency", "sequence": 7, "total_ms": 412}
+    assert heard == {"kind": "heard", "sequence": 7, "share": 0.5}
     assert status == {"kind": "status"}
 
 

@@ -1,7 +1,12 @@
 import base64
 import json
+from contextlib import suppress
+from dataclasses import asdict
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from telephony.twilio import messages
 from telephony.twilio.messages import MalformedMessageError, MediaWriter
@@ -85,3 +90,70 @@ def test_writer_writes_what_a_json_encoder_would():
     }
     assert json.loads(writer.mark("1:2")) == {"event": "mark", "streamSid": 'MZ"quoted', "mark": {"name": "1:2"}}
     assert json.loads(writer.clear()) == {"event": "clear", "streamSid": 'MZ"quoted'}
+
+
+# --- what the reference does not say ---------------------------------------------------------------------------------
+
+
+def test_half_a_character_does_not_cost_the_whole_message():
+    text = r'{"event":"start","start":{"streamSid":"MZ1","customParameters":{"who":"\ud83d","call_token":"t"}}}'
+
+    assert messages.decode(messages.parse(text)).parameters == {"who": "�", "call_token": "t"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mediaFormat": []},
+        {"mediaFormat": "x"},
+        {"mediaFormat": {"sampleRate": []}},
+        {"mediaFormat": {"sampleRate": float("inf")}},
+        {"customParameters": ["call_token"]},
+        {"customParameters": 7},
+    ],
+)
+def test_a_start_with_parts_of_the_wrong_kind_is_refused(change):
+    with pytest.raises(MalformedMessageError):
+        messages.decode({**START, "start": {**START["start"], **change}})
+
+
+def test_fields_of_the_wrong_kind_count_as_absent():
+    start = {
+        "streamSid": ["MZ1"],
+        "callSid": {"a": 1},
+        "customParameters": {"call_token": None, "n": 7, "long": "x" * 1000},
+    }
+
+    assert messages.decode({"event": "start", "start": start}) == messages.Start(
+        "", "", "", "audio/x-mulaw", 8000, {"call_token": "", "n": "7", "long": ""}
+    )
+
+
+@pytest.mark.parametrize("size", [0, messages.MAX_AUDIO_BYTES + 1])
+def test_media_payload_refuses_nothing_and_too_much(size):
+    payload = base64.b64encode(bytes(size)).decode()
+
+    with pytest.raises(MalformedMessageError):
+        messages.media_payload({"event": "media", "media": {"payload": payload}})
+
+
+@given(st.sampled_from([*messages._DECODERS, "media", "sparkle"]), st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
+        st.sampled_from(["streamSid", "mediaFormat", "customParameters", "sampleRate", "name", "digit", "payload"]),
+        inner, max_size=4),
+    max_leaves=12,
+))  # fmt: skip
+def test_no_message_raises_anything_but_malformed(event, body):
+    with suppress(MalformedMessageError):
+        data = messages.parse(json.dumps({"event": event, event: body}))
+        if event == "media":
+            messages.media_payload(data)
+        else:
+            orjson.dumps(asdict(messages.decode(data)))
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise_anything_but_malformed(data):
+    with suppress(MalformedMessageError):
+        messages.decode(messages.parse(data))

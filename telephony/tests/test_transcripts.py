@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from telephony.enums import EventKind
 from telephony.models import Call, CallEvent, CallMessage
 from telephony.tests.factories import add_message, make_call
-from telephony.transcripts import batch, journal, spool
+from telephony.transcripts import batch, figures, journal, spool, store
 from telephony.transcripts.batch import pending_entries, put, write_pending
-from telephony.transcripts.entries import DEAD_STREAM, STREAM, Entry, event_entry, latency_entry, message_entry
+from telephony.transcripts.entries import (
+    DEAD_STREAM,
+    STREAM,
+    Entry,
+    event_entry,
+    heard_entry,
+    latency_entry,
+    message_entry,
+)
 from telephony.transcripts.history import said_so_far
 from telephony.transcripts.journal import Journal
 from telephony.transcripts.store import write_entries
 from tenants.context import entered
-from thanos.redis import sync_client
+from thanos.redis import close_async_client, sync_client
 
 WORDS = "My number is 5550199 and my cat is called Mephisto."
 
@@ -263,3 +275,235 @@ def test_a_half_written_line_of_a_killed_process_is_left_out(in_alice):
 
     assert write_pending() == 1
     assert [m.text for m in call.messages.all()] == ["whole"]
+
+
+# --- no store takes anything: a full disk ----------------------------------------------------------------------------
+
+
+class FullDisk:
+    """Redis refuses to write, PostgreSQL fails, and so does the file, until each is freed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.written: list[Entry] = []
+        self.is_database_full = self.is_file_full = True
+        sync_client().config_set("maxmemory", 1)  # it answers every write with an error
+        self._write = os.write
+        monkeypatch.setattr(journal, "_write_and_close", self._write_entries)
+        monkeypatch.setattr(spool.os, "write", self._write_some)
+        monkeypatch.setattr(journal, "FIRST_PAUSE_S", 0.01)
+        monkeypatch.setattr(journal, "LONGEST_PAUSE_S", 0.02)
+        monkeypatch.setattr(journal, "REDIS_REST_S", 0.01)
+
+    def free_redis(self) -> None:
+        sync_client().config_set("maxmemory", 0)
+
+    def _write_entries(self, entries: list[Entry]) -> None:
+        if self.is_database_full:
+            raise OperationalError("could not extend file: No space left on device")
+        self.written += entries
+
+    def _write_some(self, descriptor: int, data: bytes) -> int:
+        if not self.is_file_full:
+            return self._write(descriptor, data)
+        if len(data) > 100:
+            return self._write(descriptor, data[:100])  # a full disk takes the beginning
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    disk = FullDisk(monkeypatch)
+    yield disk
+    disk.free_redis()
+
+
+@pytest.fixture
+def lost():
+    before = figures.losses.entries_lost
+    return lambda: figures.losses.entries_lost - before
+
+
+def sentences(call: Call, schema: str) -> list[Entry]:
+    return [message_entry(schema, str(call.pk), n, "user", f"Sentence {n}.") for n in range(1, 9)]
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run in an event loop that ends with it."""
+
+    async def and_close() -> Any:
+        try:
+            return await work
+        finally:
+            await close_async_client()
+
+    return asyncio.run(and_close())
+
+
+async def say(kept: Journal, entries: list[Entry]) -> None:
+    for entry in entries:
+        kept.put(entry)
+        await asyncio.sleep(0.02)
+
+
+def stored(call: Call) -> list[tuple[int, str]]:
+    write_pending()
+    return [(message.sequence, message.text) for message in call.messages.all()]
+
+
+def test_words_said_while_the_disk_is_full_are_all_stored_once_it_is_not(in_alice, bob, full_disk, lost):
+    call = make_call()
+    entries = sentences(call, in_alice.schema_name)
+
+    async def carry() -> int:
+        kept = Journal(str(call.pk))
+        await say(kept, entries[:6])
+        waiting = figures.losses.entries_waiting
+        full_disk.free_redis()
+        await say(kept, entries[6:])
+        await kept.close()
+        return waiting
+
+    assert run(carry()) == 6
+
+    assert stored(call) == [(n, f"Sentence {n}.") for n in range(1, 9)]
+    assert (lost(), figures.losses.entries_waiting) == (0, 0)
+    with entered(bob):
+        assert not CallMessage.objects.exists()
+
+
+@pytest.mark.parametrize("store", ["database", "file"])
+def test_words_wait_for_whichever_store_is_there_first(in_alice, full_disk, lost, store):
+    call = make_call()
+    entries = sentences(call, in_alice.schema_name)
+
+    async def carry() -> None:
+        kept = Journal(str(call.pk))
+        await say(kept, entries)
+        setattr(full_disk, f"is_{store}_full", False)
+        await kept.close()
+
+    run(carry())
+
+    write_entries(full_disk.written)
+    full_disk.free_redis()
+    assert stored(call) == [(n, f"Sentence {n}.") for n in range(1, 9)]
+    assert lost() == 0
+
+
+def test_words_outlive_their_call_while_the_disk_is_full(in_alice, full_disk, lost, monkeypatch, caplog):
+    monkeypatch.setattr(journal, "FLUSH_TIMEOUT_S", 0.05)
+    call = make_call()
+
+    async def carry() -> None:
+        kept = Journal(str(call.pk))
+        await say(kept, sentences(call, in_alice.schema_name))
+        await kept.close()
+        assert figures.losses.entries_waiting == 8
+        full_disk.free_redis()
+        async with asyncio.timeout(5):
+            while figures.losses.entries_waiting:
+                await asyncio.sleep(0.01)
+
+    run(carry())
+
+    assert "its words wait to be written" in caplog.text
+    assert stored(call) == [(n, f"Sentence {n}.") for n in range(1, 9)]
+    assert lost() == 0
+
+
+@pytest.mark.parametrize("is_file_full", [False, True])
+def test_the_end_of_the_process_is_the_last_try(in_alice, full_disk, lost, caplog, monkeypatch, is_file_full):
+    monkeypatch.setattr(journal, "FLUSH_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(journal, "async_client", Away)
+    call = make_call()
+
+    async def carry() -> None:
+        kept = Journal(str(call.pk))
+        await say(kept, sentences(call, in_alice.schema_name))
+        await kept.close()
+        full_disk.is_file_full = is_file_full
+
+    run(carry())  # and with it the loop ends, and whatever still runs in it
+
+    assert lost() == (8 if is_file_full else 0)
+    assert ("could not be written" in caplog.text) is is_file_full
+    full_disk.free_redis()
+    full_disk.is_file_full = False
+    assert len(stored(call)) == (0 if is_file_full else 8)
+    assert figures.losses.entries_waiting == 0
+
+
+def test_a_file_that_takes_a_part_only_keeps_nothing_of_it(in_alice, full_disk):
+    with pytest.raises(OSError, match="No space"):
+        spool.append([message_entry(in_alice.schema_name, "c", 1, "user", WORDS)])
+    (path,) = spool.spool_dir().glob("*.spool")
+
+    assert path.stat().st_size == 0
+
+
+async def test_what_no_store_can_ever_take_does_not_keep_the_rest_waiting(lost, caplog):
+    entries = [event_entry("t_a", "c", n, EventKind.WARNING, {"code": object() if n == 1 else "X"}) for n in range(3)]
+
+    await keep(entries)
+
+    assert [Entry.unsealed(fields[b"e"]).sequence for _, fields in sync_client().xrange(STREAM)] == [0, 2]
+    assert lost() == 1
+    assert "cannot be written down" in caplog.text
+
+
+async def test_an_entry_that_comes_after_the_end_is_counted(lost):
+    kept = Journal("c")
+    await kept.close()
+
+    kept.put(message_entry("t_a", "c", 1, "user", "late"))
+
+    assert lost() == 1
+
+
+def test_a_standby_keeps_entries_where_they_are(in_alice, monkeypatch):
+    call = make_call()
+    put(entries_for(call, in_alice.schema_name))
+    monkeypatch.setattr(store, "_write_share", _raise(InternalError("cannot execute INSERT in a read-only transaction")))
+
+    with pytest.raises(InternalError):
+        write_pending()
+
+    assert (sync_client().xlen(STREAM), sync_client().xlen(DEAD_STREAM)) == (5, 0)
+
+
+def test_synchronous_code_leaves_its_entries_in_a_file_when_nothing_else_takes_them(in_alice, full_disk, monkeypatch):
+    full_disk.is_file_full = False
+    call = make_call()
+    with monkeypatch.context() as away:
+        away.setattr(batch, "write_entries", _raise(OperationalError("away")))
+        put(entries_for(call, in_alice.schema_name))
+    full_disk.free_redis()
+
+    assert [text for _, text in stored(call)] == [WORDS, "A fine name."]
+
+
+def test_half_a_character_that_was_kept_before_is_stored_as_a_whole_one(in_alice):
+    call = make_call()
+    put(
+        [
+            message_entry(in_alice.schema_name, str(call.pk), 1, "user", "upset \ud83d"),
+            event_entry(in_alice.schema_name, str(call.pk), 2, EventKind.TRANSFER, {"note": "\ud83d", "\x00": ["\udfff"]}),
+        ]
+    )
+
+    write_pending()
+
+    assert call.messages.get().text == "upset \ufffd"
+    assert call.events.get().detail == {"note": "\ufffd", "": ["\ufffd"]}
+
+
+def test_how_much_of_a_message_was_heard_is_stored_with_it(in_alice):
+    call, schema = make_call(), in_alice.schema_name
+    put(
+        [message_entry(schema, str(call.pk), 1, "assistant", "We open at nine."), heard_entry(schema, str(call.pk), 1, 0.5)]
+    )
+
+    write_pending()
+
+    message = call.messages.get()
+    assert (message.heard_text, message.unheard_text) == ("We open", "at nine.")

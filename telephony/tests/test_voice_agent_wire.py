@@ -1,8 +1,13 @@
 """The provider's messages, as its reference writes them."""
 
 import json
+from contextlib import suppress
+from dataclasses import asdict
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from telephony.engines import base as ev
 from telephony.engines.voice_agent import wire
@@ -112,3 +117,96 @@ def test_what_we_send_is_spelled_as_the_provider_spells_it():
         "content": '{"ok":true}',
     }
     assert json.loads(wire.keep_alive()) == {"type": "KeepAlive"}
+
+
+# --- what the reference does not say ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            r'{"type":"ConversationText","role":"user","content":"I am upset \ud83d about a bill"}',
+            ev.Transcript("user", "I am upset � about a bill"),
+        ),
+        (r'{"type":"ConversationText","role":"user","content":"\ud83d\ude00 \u0000\u000b"}', ev.Transcript("user", "😀")),
+        ('{"type":"ConversationText","role":"user","content":["x"]}', None),
+        ('{"type":"Warning","code":7,"description":{}}', ev.Notice("7", "")),
+        ('{"type":"FunctionCallRequest","functions":7}', None),
+        ('{"type":"FunctionCallRequest","functions":[7,null,[]]}', None),
+        ('{"type":"FunctionCallCancelled"}', ev.ToolsCancelled(())),
+        ('{"type":"LatencyReport","stt_latency":true,"tts_latency":-1,"total_latency":1e300}', ev.Latency({})),
+        ('{"type":["Error"]}', ev.UnknownEvent("")),
+        (rb'{"type":"Warning","code":"' + b"\xed\xa0\xbd" + b'"}', ev.Notice("���", "")),
+    ],
+)
+def test_odd_messages_are_read_as_far_as_they_make_sense(text, expected):
+    assert wire.decode(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ('{"a":1}', '{"a":1}'),
+        (r'"{\"reason\":\"\\ud83d\"}"', r'{"reason":"\ud83d"}'),  # whoever parses it makes it valid
+        ('"\\ud83d"', "�"),
+        ('{"reason":"upset \\ud83d"}', '{"reason":"upset �"}'),
+        ("null", "{}"),
+        ('""', "{}"),
+        ("[1]", "[1]"),
+        ('{"a":' * 900 + "1" + "}" * 900, wire.UNREADABLE),
+    ],
+    ids=["object", "escape", "half", "half in object", "null", "empty", "list", "deep"],
+)
+def test_arguments_are_json_text_however_they_come(arguments, expected):
+    message = f'{{"type":"FunctionCallRequest","functions":[{{"id":5,"name":"f","arguments":{arguments}}}]}}'
+
+    assert wire.decode(message) == ev.ToolRequests((ev.ToolRequest("5", "f", expected),))
+
+
+def test_a_message_too_long_to_be_one_is_refused_before_it_is_parsed():
+    with pytest.raises(ValueError, match="too long"):
+        wire.decode(b'{"type":"Warning","x":"' + b"x" * wire.MAX_MESSAGE_BYTES + b'"}')
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+FIELDS = ["role", "content", "functions", "code", "description", "request_id", "id", "name", "arguments", "stt_latency"]
+
+
+@given(st.sampled_from([*wire._DECODERS, "Sparkle"]), st.dictionaries(st.sampled_from(FIELDS), ANY_JSON))
+def test_no_message_raises_anything_but_value_error_and_all_text_of_it_can_be_sent_on(kind, fields):
+    try:
+        event = wire.decode(json.dumps({**fields, "type": kind}))
+    except ValueError:
+        return
+
+    orjson.dumps(asdict(event) if event is not None else None)  # refuses half a character
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise_anything_but_value_error(data):
+    with suppress(ValueError):
+        wire.decode(data)
+
+
+@given(st.text(st.characters(exclude_categories=())), st.text(st.characters(exclude_categories=())), ANY_JSON)
+def test_whatever_is_said_to_the_provider_is_json_in_utf_8(text, name, value):
+    request = ev.ToolRequest(text, name, "{}")
+
+    for data in (
+        wire.function_call_response(request, text),
+        wire.inject_agent_message(text, "queue"),
+        wire.inject_user_message(text),
+        wire.update_think({"prompt": text, "functions": [value]}),
+    ):
+        json.loads(data.decode())
+
+
+def test_an_answer_goes_back_under_the_id_and_the_name_it_was_asked_under():
+    data = wire.function_call_response(ev.ToolRequest("", "first", "{}", key=7), "half \ud83d")
+
+    assert json.loads(data) == {"type": "FunctionCallResponse", "id": "", "name": "first", "content": "half �"}

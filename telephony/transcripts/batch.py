@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from telephony.transcripts import spool
 from telephony.transcripts.entries import DEAD_STREAM, STREAM, Entry
-from telephony.transcripts.store import write_entries
+from telephony.transcripts.store import AWAY, write_entries
 from thanos.encryption import DecryptionError
 from thanos.redis import sync_client
 
@@ -78,7 +78,10 @@ def pending_entries(call_id: str) -> list[Entry]:
 
 
 def put(entries: list[Entry]) -> None:
-    """Hand entries on from synchronous code (webhooks, tasks): to Redis, else straight to the database."""
+    """Hand entries on from synchronous code (webhooks, tasks): to Redis, else straight to the database, else to a file.
+
+    Raises OSError when none of them takes them.
+    """
     from redis.exceptions import RedisError
 
     try:
@@ -88,4 +91,7 @@ def put(entries: list[Entry]) -> None:
                 pipe.xadd(STREAM, {"e": entry.sealed()})
             pipe.execute()
     except RedisError:
-        write_entries(entries)
+        try:
+            write_entries(entries)
+        except AWAY:
+            spool.append(entries)

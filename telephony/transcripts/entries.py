@@ -21,7 +21,7 @@ class Entry:
     schema: str
     call_id: str
     sequence: int
-    kind: Literal["message", "event", "latency"]
+    kind: Literal["message", "event", "latency", "heard"]
     at: str  # ISO 8601
     body: dict[str, Any]
 
@@ -49,3 +49,7 @@ def event_entry(schema: str, call_id: str, sequence: int, kind: EventKind, detai
 
 def latency_entry(schema: str, call_id: str, sequence: int, values_ms: dict[str, int]) -> Entry:
     return Entry(schema, call_id, sequence, "latency", timezone.now().isoformat(), {"values_ms": values_ms})
+
+
+def heard_entry(schema: str, call_id: str, sequence: int, share: float) -> Entry:
+    return Entry(schema, call_id, sequence, "heard", timezone.now().isoformat(), {"share": share})

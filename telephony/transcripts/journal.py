@@ -1,7 +1,11 @@
 """A call's own writer: takes entries in order, makes each durable, then tells the people who watch.
 
-Redis first; when it does not answer, PostgreSQL; when neither does, a file. The last few seconds are written once
+Redis first; when it does not answer, PostgreSQL; when that does not either, a file. The last few seconds are written once
 more when Redis fails, in case it went down with what it had just acknowledged: entries are idempotent.
+
+When all three refuse (a full disk does that), entries stay where they are, at the head of the queue, and are tried again
+until one of them takes them. The writer has no other end than an empty queue: not the call's end, which only waits for it
+a while, and not an error of whatever kind. The end of the process is the last try; what is lost then is counted and said.
 """
 
 from __future__ import annotations
@@ -10,25 +14,28 @@ import asyncio
 import logging
 import time
 from collections import deque
-from contextlib import suppress
 
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError
 from redis.exceptions import RedisError
 
 from telephony.models.calls import live_group
 from telephony.transcripts import spool
 from telephony.transcripts.entries import STREAM, Entry
+from telephony.transcripts.figures import losses
 from telephony.transcripts.store import write_entries
 from thanos.redis import TIMEOUT_S, async_client
 
 logger = logging.getLogger("telephony.transcripts")
 
-QUEUE_SIZE = 1000  # entries of one call; a call makes one or two a second
+QUEUE_SIZE = 10_000  # entries of one call, which makes one or two a second: an hour and more without any store
 REMEMBER_S = 5.0
 REDIS_REST_S = 2.0  # after a failure, before Redis is tried again
 FLUSH_TIMEOUT_S = 15.0
+DATABASE_TIMEOUT_S = 5.0
+FIRST_PAUSE_S = 0.5  # before what nobody took is tried again; doubled each time
+LONGEST_PAUSE_S = 5.0
 
 
 class _Breaker:
@@ -45,71 +52,124 @@ class _Breaker:
 
 
 _breaker = _Breaker()
+_writing: set[asyncio.Task[None]] = set()  # an event loop keeps no task alive by itself
 
 
 class Journal:
+    """Entries of one media stream. Used from the event loop only; `put` takes microseconds and never raises."""
+
     def __init__(self, call_id: str) -> None:
+        self._call_id = call_id
         self._group = live_group(call_id)
-        self._queue: asyncio.Queue[Entry | None] = asyncio.Queue(QUEUE_SIZE)
+        self._queue: deque[tuple[Entry, bytes]] = deque()  # with what it is sealed as
         self._recent: deque[tuple[float, Entry]] = deque()
+        self._changed = asyncio.Event()
+        self._is_closing = False
         self._task = asyncio.create_task(self._run())
+        _writing.add(self._task)
+        self._task.add_done_callback(_writing.discard)
 
     def put(self, entry: Entry) -> None:
-        """Never blocks. A full queue means that nothing at all can be written: the entry goes to the file."""
+        """Never blocks. A full queue means that nothing could be written for an hour: then the entry is lost."""
+        if len(self._queue) >= QUEUE_SIZE or self._task.done():
+            _lose(1, self._call_id)
+            return
         try:
-            self._queue.put_nowait(entry)
-        except asyncio.QueueFull:
-            spool.append([entry])
+            sealed = entry.sealed()
+        except (TypeError, ValueError):  # it is no JSON: no store will ever take it, and those behind it must not wait
+            logger.exception("A transcript entry cannot be written down.", extra=self._extra())
+            _lose(1, self._call_id)
+            return
+        self._queue.append((entry, sealed))
+        losses.entries_waiting += 1
+        self._changed.set()
 
     async def close(self) -> None:
-        """Wait until everything is durable, within a time limit; what is left after it goes to the file."""
-        with suppress(asyncio.QueueFull):
-            self._queue.put_nowait(None)
-        try:
-            async with asyncio.timeout(FLUSH_TIMEOUT_S):
-                await self._task
-        except TimeoutError:
-            # The one under way is among the recent ones.
-            rest = [entry for _, entry in self._recent] + [entry for entry in self._drain() if entry is not None]
-            await sync_to_async(spool.append, thread_sensitive=False)(rest)
-
-    def _drain(self) -> list[Entry | None]:
-        found = []
-        while not self._queue.empty():
-            found.append(self._queue.get_nowait())
-        return found
+        """Wait until everything is durable, within a time limit. What is left after it is still being written."""
+        self._is_closing = True
+        self._changed.set()
+        await asyncio.wait([self._task], timeout=FLUSH_TIMEOUT_S)
+        if not self._task.done():
+            logger.error("A call has ended, and its words wait to be written.", extra=self._extra())
 
     async def _run(self) -> None:
-        while (entry := await self._queue.get()) is not None:
-            try:
-                await self._make_durable(entry)
-                await self._publish(entry)
-            except Exception:  # whatever it was, the words come first
-                logger.exception("A transcript entry took the way of last resort.", extra={"call": entry.call_id})
-                await sync_to_async(spool.append, thread_sensitive=False)([entry])
+        try:
+            while self._queue or not self._is_closing:
+                if self._queue:
+                    await self._write_first()
+                else:
+                    self._changed.clear()
+                    await self._changed.wait()
+        finally:  # with a queue that is not empty: the process ends
+            self._give_up()
 
-    async def _make_durable(self, entry: Entry) -> None:
+    async def _write_first(self) -> None:
+        """Make the oldest entry durable, however long it takes, then take it out of the queue."""
+        (entry, sealed), pause_s = self._queue[0], FIRST_PAUSE_S
+        self._remember(entry)
+        while not await self._is_durable(sealed):
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        self._queue.popleft()
+        losses.entries_waiting -= 1
+        await self._publish(entry)
+
+    def _give_up(self) -> None:
+        """The last try, without a thread or a loop to wait for."""
+        left = [entry for entry, _ in self._queue]
+        self._queue.clear()
+        losses.entries_waiting -= len(left)
+        if not left:
+            return
+        try:
+            spool.append([*(entry for _, entry in self._recent), *left])
+        except Exception:
+            logger.exception("The process ends, and a call's words could not be written.", extra=self._extra())
+            _lose(len(left), self._call_id)
+
+    async def _is_durable(self, sealed: bytes) -> bool:
+        """Try all there is; tell whether one of them took the entry, which is the last of the recent ones."""
+        try:
+            return await self._put_into_redis(sealed) or await self._write_directly([entry for _, entry in self._recent])
+        except Exception:  # whatever it was, the words come first
+            logger.exception("A transcript entry could not be written; it is tried again.", extra=self._extra())
+            return False
+
+    def _remember(self, entry: Entry) -> None:
         now = time.monotonic()
         while self._recent and now - self._recent[0][0] > REMEMBER_S:
             self._recent.popleft()
         self._recent.append((now, entry))
-        if _breaker.allows():
-            try:
-                async with asyncio.timeout(TIMEOUT_S):
-                    await async_client().xadd(STREAM, {"e": entry.sealed()})
-                return
-            except (RedisError, OSError, TimeoutError):
-                _breaker.trip()
-                logger.warning("Redis is away: transcripts go straight to the database.", extra={"call": entry.call_id})
-        await self._write_directly([recent for _, recent in self._recent])
 
-    async def _write_directly(self, entries: list[Entry]) -> None:
+    async def _put_into_redis(self, sealed: bytes) -> bool:
+        if not _breaker.allows():
+            return False
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(TIMEOUT_S):
+                await async_client().xadd(STREAM, {"e": sealed})
+        except (RedisError, OSError, TimeoutError):
+            _breaker.trip()
+            logger.warning("Redis is away: transcripts go straight to the database.", extra=self._extra())
+            return False
+        return True
+
+    async def _write_directly(self, entries: list[Entry]) -> bool:
+        try:
+            async with asyncio.timeout(DATABASE_TIMEOUT_S):
                 await sync_to_async(_write_and_close, thread_sensitive=False)(entries)
-        except (DatabaseError, InterfaceError, TimeoutError, OSError):
-            logger.warning("Redis and the database are away: transcripts go to a file.")
+        except (DatabaseError, TimeoutError, OSError):
+            logger.warning("Redis and the database are away: transcripts go to a file.", extra=self._extra())
+            return await self._spool(entries)
+        return True
+
+    async def _spool(self, entries: list[Entry]) -> bool:
+        try:
             await sync_to_async(spool.append, thread_sensitive=False)(entries)
+        except OSError as error:
+            why = {"why": type(error).__name__, "code": error.errno}
+            logger.error("No store takes transcripts; they wait in memory.", extra=self._extra() | why)
+            return False
+        return True
 
     async def _publish(self, entry: Entry) -> None:
         message = {"type": "call.entry", "sequence": entry.sequence, "kind": entry.kind, "at": entry.at, "body": entry.body}
@@ -120,6 +180,16 @@ class Journal:
                 await get_channel_layer().group_send(self._group, message)
         except (RedisError, OSError, TimeoutError):
             _breaker.trip()
+        except Exception:  # those who watch see it when they load the page again
+            logger.exception("A transcript entry could not be shown.", extra=self._extra())
+
+    def _extra(self) -> dict[str, object]:
+        return {"call": self._call_id, "waiting": len(self._queue)}
+
+
+def _lose(count: int, call_id: str) -> None:
+    losses.entries_lost += count
+    logger.error("Transcript entries are lost: nothing could be written.", extra={"call": call_id, "count": count})
 
 
 def _write_and_close(entries: list[Entry]) -> None:
@@ -127,6 +197,8 @@ def _write_and_close(entries: list[Entry]) -> None:
 
     close_old_connections()
     try:
-        write_entries(entries)
+        orphans = write_entries(entries)
     finally:
         close_old_connections()
+    if orphans:  # the replayer sets them aside, where they can be looked at
+        spool.append(orphans)

@@ -6,8 +6,9 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, transaction
 
+from base.text import to_valid, to_valid_json
 from telephony.models import Call, CallEvent, CallMessage
 from telephony.transcripts.entries import Entry
 from tenants.context import NoTenantError, entered_schema
@@ -15,11 +16,14 @@ from thanos.encryption import blind_words
 
 logger = logging.getLogger("telephony.transcripts")
 
+# PostgreSQL cannot be reached or takes nothing now (a full disk, a standby): trying again later helps.
+AWAY = (OperationalError, InterfaceError, InternalError)
+
 
 def write_entries(entries: Iterable[Entry]) -> list[Entry]:
     """Commit entries of any tenants; return those that belong to no call any more, or that their tenant cannot take.
 
-    Raises OperationalError or InterfaceError when PostgreSQL is away; nothing of that tenant's share is written then.
+    Raises one of `AWAY` when PostgreSQL takes nothing; nothing of that tenant's share is written then.
     """
     by_schema: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -31,9 +35,9 @@ def write_entries(entries: Iterable[Entry]) -> list[Entry]:
                 orphans += _write_share(share)
         except NoTenantError:
             orphans += share
-        except (OperationalError, InterfaceError):
+        except AWAY:
             raise
-        except DatabaseError:  # one tenant's broken tables must not keep the others' words waiting
+        except (DatabaseError, ValueError, TypeError, KeyError):  # what is broken must not keep the others' words waiting
             logger.exception("A tenant's transcript entries cannot be written.", extra={"tenant": schema})
             orphans += share
     if orphans:
@@ -50,11 +54,15 @@ def _write_share(entries: Sequence[Entry]) -> list[Entry]:
     CallMessage.objects.bulk_create(messages, ignore_conflicts=True, batch_size=500)
     CallEvent.objects.bulk_create(events, ignore_conflicts=True, batch_size=500)
     _write_latencies([entry for entry in ours if entry.kind == "latency"])
+    for entry in ours:
+        if entry.kind == "heard":
+            said = CallMessage.objects.filter(call_id=entry.call_id, sequence=entry.sequence)
+            said.update(heard_share=entry.body["share"])
     return [entry for entry in entries if entry.call_id not in known]
 
 
 def _message(entry: Entry) -> CallMessage:
-    text = entry.body["text"]
+    text = to_valid(entry.body["text"])
     return CallMessage(
         call_id=entry.call_id,
         sequence=entry.sequence,
@@ -68,7 +76,11 @@ def _message(entry: Entry) -> CallMessage:
 def _event(entry: Entry) -> CallEvent:
     body = entry.body
     return CallEvent(
-        call_id=entry.call_id, sequence=entry.sequence, kind=body["kind"], at=entry.moment, detail=body["detail"]
+        call_id=entry.call_id,
+        sequence=entry.sequence,
+        kind=body["kind"],
+        at=entry.moment,
+        detail=to_valid_json(body["detail"]),
     )
 
 

@@ -17,6 +17,12 @@ from typing import Any, Final
 
 import orjson
 
+from base import jsontext
+from base.text import to_valid
+
+MAX_AUDIO_BYTES = 8000  # of one message: a second; the carrier sends 20 ms
+MAX_TEXT = 500  # characters of a sid, a name or a parameter
+
 KEYS = "0123456789*#ABCD"
 
 
@@ -68,18 +74,29 @@ def parse(text: str | bytes) -> dict[str, Any]:
     try:
         data = orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise MalformedMessageError("not JSON") from None
+        data = _parse_slowly(text)
     if not isinstance(data, dict) or not isinstance(data.get("event"), str):
         raise MalformedMessageError("no event")
     return data
 
 
+def _parse_slowly(text: str | bytes) -> Any:
+    """For what the fast parser refuses: half a character, which must not cost the whole message, or no JSON at all."""
+    try:
+        return jsontext.decode(text)
+    except jsontext.JSONTextError:
+        raise MalformedMessageError("not JSON") from None
+
+
 def media_payload(data: dict[str, Any]) -> bytes:
     """Return the mu-law bytes of a parsed `media` message. Raises MalformedMessageError."""
     try:
-        return binascii.a2b_base64(data["media"]["payload"])
+        audio = binascii.a2b_base64(data["media"]["payload"])
     except (KeyError, TypeError, ValueError):
         raise MalformedMessageError("media without audio") from None
+    if 0 < len(audio) <= MAX_AUDIO_BYTES:
+        return audio
+    raise MalformedMessageError("no audio, or too much of it")
 
 
 def decode(data: dict[str, Any]) -> Message:
@@ -87,32 +104,50 @@ def decode(data: dict[str, Any]) -> Message:
     event = data["event"]
     decoder = _DECODERS.get(event)
     if decoder is None:
-        return Unknown(event[:40])
+        return Unknown(to_valid(event[:40]))
     body = data.get(event, {})
     if not isinstance(body, dict) and event != "connected":
         raise MalformedMessageError(f"{event} without a body")
     return decoder(data)
 
 
+def _text(value: Any) -> str:
+    """Return a field as valid text; one of another type, or too long to be one, counts as absent."""
+    if isinstance(value, str) and len(value) <= MAX_TEXT:
+        return to_valid(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else ""
+
+
+def _member(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return an object within a message, empty where there is none. Raises MalformedMessageError for something else."""
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise MalformedMessageError(f"{name} is no object")
+    return value
+
+
 def _connected(data: dict[str, Any]) -> Connected:
-    return Connected(str(data.get("protocol", "")), str(data.get("version", "")))
+    return Connected(_text(data.get("protocol")), _text(data.get("version")))
 
 
-def _start(data: dict[str, Any]) -> Start:
-    body = data.get("start", {})
-    media_format = body.get("mediaFormat") or {}
-    parameters = body.get("customParameters") or {}
+def decode_start(data: dict[str, Any]) -> Start:
+    """Return the typed form of a parsed `start` message. Raises MalformedMessageError."""
+    body = _member(data, "start")
+    media_format = _member(body, "mediaFormat")
+    parameters = _member(body, "customParameters")
     try:
         sample_rate_hz = int(media_format.get("sampleRate", 8000))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise MalformedMessageError("start with a faulty sample rate") from None
     return Start(
-        stream_sid=str(body.get("streamSid") or data.get("streamSid") or ""),
-        call_sid=str(body.get("callSid") or ""),
-        account_sid=str(body.get("accountSid") or ""),
-        encoding=str(media_format.get("encoding", "audio/x-mulaw")),
+        stream_sid=_text(body.get("streamSid") or data.get("streamSid")),
+        call_sid=_text(body.get("callSid")),
+        account_sid=_text(body.get("accountSid")),
+        encoding=_text(media_format.get("encoding", "audio/x-mulaw")),
         sample_rate_hz=sample_rate_hz,
-        parameters={str(key): str(value) for key, value in parameters.items()},
+        parameters={_text(key): _text(value) for key, value in parameters.items()},
     )
 
 
@@ -125,9 +160,9 @@ def _dtmf(data: dict[str, Any]) -> Dtmf:
 
 _DECODERS: Final[dict[str, Callable[[dict[str, Any]], Message]]] = {
     "connected": _connected,
-    "start": _start,
+    "start": decode_start,
     "dtmf": _dtmf,
-    "mark": lambda data: Mark(str(data.get("mark", {}).get("name", ""))),
+    "mark": lambda data: Mark(_text(data.get("mark", {}).get("name"))),
     "stop": lambda data: Stop(),
 }
 

@@ -9,15 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from dataclasses import replace
 from typing import Any, cast
 
 import certifi
-import orjson
 from picows import WSCloseCode, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
-from telephony.engines.base import Behavior, EngineConfig, EngineError, Failed, OnAudio, OnEvent, ToolRequest
+from telephony.engines.base import (
+    Behavior,
+    EngineConfig,
+    EngineError,
+    Event,
+    Failed,
+    Notice,
+    OnAudio,
+    OnEvent,
+    ToolRequest,
+    UnknownEvent,
+)
 from telephony.engines.voice_agent import wire
-from telephony.engines.voice_agent.settings import build_settings, think_block
+from telephony.engines.voice_agent.settings import MANAGED_PROMPT_LIMIT, build_settings, think_block
 
 logger = logging.getLogger("telephony.engine")
 
@@ -69,12 +80,14 @@ class VoiceAgentSession:
         self._keep_alive: asyncio.Task[None] | None = None
         self._frames_sent = 0
         self._is_over = False
+        self._has_garbled = False  # sent us something unreadable: logged once
         self.is_congested = False
 
     async def open(self) -> None:
         """Raises EngineError."""
-        settings = orjson.dumps(build_settings(self._config))
+        settings = wire.dumps(build_settings(self._config))
         self._transport = await self._connect()
+        self._tell_if_cut(self._config.prompt)
         self._transport.send(WSMsgType.TEXT, settings)
         self._keep_alive = asyncio.create_task(self._keep_alive_while_quiet())
 
@@ -106,11 +119,14 @@ class VoiceAgentSession:
     def receive_text(self, data: bytes) -> None:
         if self._is_over:
             return
+        event: Event | None
         try:
             event = wire.decode(data)
-        except ValueError:
-            logger.warning("Voice agent sent a message that cannot be parsed.")
-            return
+        except ValueError as error:
+            if not self._has_garbled:
+                logger.warning("Voice agent sent a message that cannot be read.", extra={"why": type(error).__name__})
+            self._has_garbled = True
+            event = UnknownEvent(wire.UNREADABLE)
         if isinstance(event, Failed):
             self._is_over = True  # the socket closes after it: that close is no further news
         if event is not None:
@@ -140,8 +156,14 @@ class VoiceAgentSession:
         self._send(wire.function_call_response(request, content))
 
     def replace_prompt(self, prompt: str) -> None:
-        block: dict[str, Any] = {**think_block(self._config), "prompt": prompt}
+        block: dict[str, Any] = think_block(replace(self._config, prompt=prompt))
         self._send(wire.update_think(block))
+        self._tell_if_cut(prompt)
+
+    def _tell_if_cut(self, prompt: str) -> None:
+        if len(prompt) > MANAGED_PROMPT_LIMIT:
+            said = f"{len(prompt)} characters, of which the middle was left out: the provider takes {MANAGED_PROMPT_LIMIT}."
+            self._on_event(Notice("PROMPT_CUT", said))
 
     def _send(self, data: bytes) -> None:
         if self._transport is not None and not self._is_over:

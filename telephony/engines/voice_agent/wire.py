@@ -1,17 +1,24 @@
 """The Voice Agent's JSON messages, to and from ours. No I/O, no clock.
 
 Source: Deepgram's Voice Agent reference and its AsyncAPI description of 2026-07-22, changelog up to 2026-09-08. Unknown
-message types become `UnknownEvent`; what cannot be parsed raises ValueError. Audio travels as binary frames and does
-not come here. Plain dictionaries rather than the SDK's models: those cost 13–350 µs a message.
+message types become `UnknownEvent`; what cannot be parsed raises ValueError, and nothing else. Audio travels as binary
+frames and does not come here. Plain dictionaries rather than the SDK's models: those cost 13–350 µs a message.
+
+Text is made valid here, once (half an emoji becomes U+FFFD), field by field: to walk through whole messages would take long
+for one that is nothing but brackets. A field of another type than the reference says counts as absent, but for whole
+numbers, and for a call's arguments: as an object they become the JSON text they were meant to be.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 
+from base import jsontext
+from base.text import to_valid, to_valid_json
 from telephony.engines.base import (
     AgentDone,
     AgentThinking,
@@ -47,6 +54,10 @@ RETRYABLE_ERRORS = frozenset(
         "NON_EXISTENT_FUNCTION_CALLED",
     }
 )
+MAX_MESSAGE_BYTES = 256 * 1024  # real ones have a few thousand; a larger one would hold up the audio of other calls
+MAX_ODD_BYTES = 64 * 1024  # of one that the fast parser refuses
+UNREADABLE = "(unreadable)"
+MAX_SECONDS = 3600  # of a latency
 # Acknowledgements and duplicates: nothing to do.
 IGNORED = frozenset({"PromptUpdated", "ThinkUpdated", "ThinkLiveUpdated", "SpeakUpdated", "ListenUpdated", "History"})
 # Deepgram reports seconds; several words for thinking exist, the first that is there counts.
@@ -61,56 +72,90 @@ _LATENCY_FIELDS = {
 
 def decode(text: str | bytes) -> Event | None:
     """Return the event a message stands for, or None for one that needs no attention. Raises ValueError."""
-    message = orjson.loads(text)
+    message = _parse(text)
     if not isinstance(message, dict):
         raise ValueError("not an object")
-    kind = str(message.get("type", ""))
+    kind = _text(message, "type")
     if kind in IGNORED:
         return None
     decoder = _DECODERS.get(kind)
     return decoder(message) if decoder else UnknownEvent(kind[:60])
 
 
+def _parse(text: str | bytes) -> Any:
+    if len(text) > MAX_MESSAGE_BYTES:
+        raise ValueError("too long")
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # half a character must not cost the whole message
+        return jsontext.decode(text, max_bytes=MAX_ODD_BYTES)
+
+
+def _text(message: dict[str, Any], name: str) -> str:
+    value = message.get(name)
+    if isinstance(value, str):
+        return to_valid(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
 def _conversation_text(message: dict[str, Any]) -> Event | None:
-    content = str(message.get("content") or "").strip()
+    content = _text(message, "content").strip()
     if not content:
         return None
     return Transcript("user" if message.get("role") == "user" else "assistant", content)
 
 
+def _functions(message: dict[str, Any]) -> list[dict[str, Any]]:
+    listed = message.get("functions")
+    return [call for call in listed if isinstance(call, dict)] if isinstance(listed, list) else []
+
+
 def _function_calls(message: dict[str, Any]) -> Event | None:
     requests = tuple(
-        ToolRequest(str(call.get("id") or ""), str(call.get("name") or ""), str(call.get("arguments") or "{}"))
-        for call in message.get("functions") or ()
-        if call.get("client_side", True)  # the others run at the provider and are only reported
+        ToolRequest(_text(call, "id"), _text(call, "name"), _arguments(call.get("arguments")))
+        for call in _functions(message)
+        if call.get("client_side") is not False  # the others run at the provider and are only reported
     )
     return ToolRequests(requests) if requests else None
 
 
+def _arguments(value: Any) -> str:
+    if isinstance(value, str):
+        return to_valid(value) or "{}"
+    try:
+        return "{}" if value is None else dumps(value).decode()
+    except RecursionError:
+        return UNREADABLE  # which is no JSON, as the model will be told
+
+
 def _cancelled(message: dict[str, Any]) -> Event:
-    return ToolsCancelled(tuple(str(call.get("id")) for call in message.get("functions") or ()))
+    return ToolsCancelled(tuple(_text(call, "id") for call in _functions(message)))
 
 
 def _latency(message: dict[str, Any]) -> Event:
     values: dict[str, int] = {}
     for name, fields in _LATENCY_FIELDS.items():
-        seconds = next((message[key] for key in fields if isinstance(message.get(key), int | float)), None)
+        seconds = next((message[key] for key in fields if _is_duration(message.get(key))), None)
         if seconds is not None:
             values[name] = round(seconds * 1000)
     return Latency(values)
 
 
+def _is_duration(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_SECONDS
+
+
 def _server_function_response(message: dict[str, Any]) -> Event:
-    return Notice("SERVER_SIDE_FUNCTION", str(message.get("name") or ""))
+    return Notice("SERVER_SIDE_FUNCTION", _text(message, "name"))
 
 
 def _error(message: dict[str, Any]) -> Event:
-    code = str(message.get("code") or "UNKNOWN")
-    return Failed(code, str(message.get("description") or ""), retryable=code in RETRYABLE_ERRORS)
+    code = _text(message, "code") or "UNKNOWN"
+    return Failed(code, _text(message, "description"), retryable=code in RETRYABLE_ERRORS)
 
 
 _DECODERS: dict[str, Callable[[dict[str, Any]], Event | None]] = {
-    "Welcome": lambda message: Welcome(str(message.get("request_id") or "")),
+    "Welcome": lambda message: Welcome(_text(message, "request_id")),
     "SettingsApplied": lambda message: Ready(),
     "ConversationText": _conversation_text,
     "UserStartedSpeaking": lambda message: UserStartedSpeaking(),
@@ -122,7 +167,7 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Event | None]] = {
     "FunctionCallResponse": _server_function_response,
     "LatencyReport": _latency,
     "InjectionRefused": lambda message: SayRefused(),
-    "Warning": lambda message: Notice(str(message.get("code") or ""), str(message.get("description") or "")),
+    "Warning": lambda message: Notice(_text(message, "code"), _text(message, "description")),
     "Error": _error,
 }
 
@@ -131,17 +176,26 @@ def keep_alive() -> bytes:
     return b'{"type":"KeepAlive"}'
 
 
+def dumps(value: Any) -> bytes:
+    """Return a value as JSON, whatever is in it: text that is not Unicode is made valid, an odd number written out."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # half a surrogate pair, a number of more than 64 bits, a type JSON does not know
+        return json.dumps(to_valid_json(value), ensure_ascii=False, default=str).encode("utf-8", "replace")
+
+
 def inject_agent_message(text: str, behavior: Behavior) -> bytes:
-    return orjson.dumps({"type": "InjectAgentMessage", "message": text, "behavior": behavior})
+    return dumps({"type": "InjectAgentMessage", "message": text, "behavior": behavior})
 
 
 def inject_user_message(text: str) -> bytes:
-    return orjson.dumps({"type": "InjectUserMessage", "content": text})
+    return dumps({"type": "InjectUserMessage", "content": text})
 
 
 def function_call_response(request: ToolRequest, content: str) -> bytes:
-    return orjson.dumps({"type": "FunctionCallResponse", "id": request.id, "name": request.name, "content": content})
+    """Return the answer to a request, under the id and the name the provider gave it. Never raises."""
+    return dumps({"type": "FunctionCallResponse", "id": request.id, "name": request.name, "content": content})
 
 
 def update_think(think: dict[str, Any]) -> bytes:
-    return orjson.dumps({"type": "UpdateThink", "think": think})
+    return dumps({"type": "UpdateThink", "think": think})

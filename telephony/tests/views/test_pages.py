@@ -171,6 +171,20 @@ def test_a_calls_page_shows_words_events_summary_and_what_is_unknown(page, in_al
     assert "unknown</span>" in content  # the cost
 
 
+def test_words_the_caller_did_not_hear_are_struck_out(page, in_alice):
+    call = make_finished_call()
+    add_message(call, 1, "assistant", "We open at nine.", heard_share=0.5)
+    add_message(call, 2, "assistant", "Anything else?", heard_share=0.0)
+    add_message(call, 3, "assistant", "Heard whole.")
+
+    content = page(call.get_absolute_url()).content.decode()
+
+    assert "<span data-heard>We open</span> <s data-unheard>at nine.</s>" in content
+    assert "<s data-unheard>Anything else?</s>" in content
+    assert "<span data-heard>Heard whole.</span></p>" in content
+    assert content.count("data-interrupted>Interrupted.") == 2
+
+
 @pytest.mark.parametrize(
     ("status", "text"),
     [
