@@ -147,9 +147,9 @@ def test_a_file_is_imported_exported_and_taken_back(visitor, tmp_path: Path):
     expect(page.locator("main")).to_contain_text("Did you mean E-mail?")
     question = page.locator("tr:has-text('E-mial') select")
     question.select_option(label="E-mail")
-    page.click("text=Check the whole file")
+    page.click("main button:has-text('Validate')")
     expect(page.locator("main")).to_contain_text("Ida Import", timeout=60_000)
-    page.click("main button:has-text('Import 2 rows'), main button:has-text('Import 3 rows')")
+    page.click("main button:has-text('Start the import')")
     expect(page.get_by_role("link", name="The new contacts")).to_be_visible(timeout=60_000)
     page.click("text=The new contacts")
     expect(page.locator(".results-head")).to_contain_text("2 contacts")
@@ -206,9 +206,9 @@ def test_everything_works_without_scripts(plain):
     expect(page.locator("[data-status=prospect]")).to_contain_text("Nora Noscript")
 
     upload(page, "more.csv", "Name,City\nNils Noscript,Ulm\n")
-    page.click("text=Check the whole file")
-    page.wait_for_selector("main button:has-text('Import 1 row')", timeout=60_000)
-    page.click("main button:has-text('Import 1 row')")
+    page.click("main button:has-text('Validate')")
+    page.wait_for_selector("main button:has-text('Start the import')", timeout=60_000)
+    page.click("main button:has-text('Start the import')")
     page.wait_for_selector("text=The new contacts", timeout=60_000)
 
 

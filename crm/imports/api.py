@@ -12,15 +12,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from crm.enums import Status
-from crm.fieldtypes import DAY_FORMATS
+from crm.fieldtypes import DAY_FORMATS, DECIMAL_MARKS
 from crm.imports import mapping as columns
-from crm.imports.enums import ImportState, OnDuplicate
+from crm.imports import selectors
+from crm.imports.encodings import ENCODINGS
+from crm.imports.enums import ImportState, OnDuplicate, OnShared
 from crm.imports.errors import FileError, ImportStateError
 from crm.imports.models import BadRow, ContactImport
 from crm.imports.sealed import BLOCK
 from crm.imports.services import uploading
 from crm.imports.services.running import cancel_import, start_import
 from crm.imports.services.undoing import start_undo
+from crm.imports.sniffing import DELIMITERS
 from crm.imports.uploads import BoundedUploadHandler, bound_upload, says_too_large
 from tenants.enums import Scope
 from tenants.idempotency import idempotent
@@ -42,7 +45,19 @@ class StateError(exceptions.APIException):
 
 
 class ContactImportSerializer(serializers.ModelSerializer[ContactImport]):
-    questions = serializers.SerializerMethodField(help_text="By column, the field its header is almost the name of.")
+    questions = serializers.SerializerMethodField(
+        help_text="By column, the field its header is almost the name of, or the wish about contact it seems to hold "
+        "(empty where that is unclear). Send `columns` to answer; a wish has to be answered."
+    )
+    preset = serializers.CharField(read_only=True, help_text="The program that wrote the file; empty for none we know.")
+    encodings = serializers.SerializerMethodField(help_text="Other encodings the file may have, the likeliest first.")
+    open_questions = serializers.SerializerMethodField(
+        help_text="What the check could not decide (`state` is `asking`). Send `answers`."
+    )
+    left_out = serializers.SerializerMethodField(help_text="Columns with content that are not imported.")
+    warnings = serializers.SerializerMethodField(help_text="What the check has to say, in words.")
+    checked_by_mode = serializers.SerializerMethodField(help_text="What the check counted, by `on_duplicate`.")
+    on_shared = serializers.CharField(read_only=True)
     checked = serializers.DictField(child=serializers.IntegerField(), allow_null=True, read_only=True)
     counts = serializers.DictField(child=serializers.IntegerField(), read_only=True)
     headers = serializers.ListField(child=serializers.CharField(), read_only=True)
@@ -58,6 +73,9 @@ class ContactImportSerializer(serializers.ModelSerializer[ContactImport]):
             "kind",
             "size",
             "encoding",
+            "encoding_is_sure",
+            "encodings",
+            "preset",
             "delimiter",
             "sheet",
             "sheets",
@@ -65,13 +83,20 @@ class ContactImportSerializer(serializers.ModelSerializer[ContactImport]):
             "headers",
             "mapping",
             "questions",
+            "open_questions",
+            "left_out",
+            "warnings",
             "day_format",
+            "decimal_mark",
             "region",
             "on_duplicate",
+            "on_shared",
             "checked",
+            "checked_by_mode",
             "total",
             "progress",
             "counts",
+            "unread",
             "undone",
             "kept",
             "error",
@@ -87,6 +112,28 @@ class ContactImportSerializer(serializers.ModelSerializer[ContactImport]):
             return {}
         return {record.headers[position]: target for position, target in uploading.questions(record).items()}
 
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_encodings(self, record: ContactImport) -> list[str]:
+        return list(record.rivals)
+
+    @extend_schema_field({"type": "array", "items": {"type": "object", "additionalProperties": True}})
+    def get_open_questions(self, record: ContactImport) -> list[dict[str, Any]]:
+        return (record.findings or {}).get("questions", []) if record.state == ImportState.ASKING else []
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_left_out(self, record: ContactImport) -> list[str]:
+        return list((record.findings or {}).get("left_out", []))
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_warnings(self, record: ContactImport) -> list[str]:
+        return selectors.warnings(record)
+
+    @extend_schema_field(
+        {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": {"type": "integer"}}}
+    )
+    def get_checked_by_mode(self, record: ContactImport) -> dict[str, dict[str, int]]:
+        return record.counts_by_mode
+
 
 class UploadSerializer(serializers.Serializer[Any]):
     file = serializers.FileField(allow_empty_file=True, help_text="CSV or XLSX, one contact in each row.")
@@ -99,11 +146,34 @@ class ColumnsSerializer(StrictTypesMixin, serializers.Serializer[Any]):
         help_text="A target for each column: a field's key, `cf_` and a custom field's key, `new:` and a type, or nothing.",
     )
     day_format = serializers.ChoiceField(choices=[("", "any"), *((shape, shape) for shape in DAY_FORMATS)], required=False)
+    decimal_mark = serializers.ChoiceField(choices=[("", "any"), *((mark, mark) for mark in DECIMAL_MARKS)], required=False)
     region = serializers.RegexField(r"^([A-Z]{2})?$", required=False, allow_blank=True)
+
+
+class AnswersSerializer(StrictTypesMixin, serializers.Serializer[Any]):
+    day_format = serializers.ChoiceField(choices=[(shape, shape) for shape in DAY_FORMATS], required=False)
+    decimal_mark = serializers.ChoiceField(choices=[(mark, mark) for mark in DECIMAL_MARKS], required=False)
+    region = serializers.RegexField(r"^([A-Z]{2})?$", required=False, allow_blank=True)
+    words = serializers.DictField(
+        child=serializers.DictField(),
+        required=False,
+        help_text="By target, meanings of words: a status, the id of an owner, `yes` or `no`; empty for nothing. "
+        "The word `*` stands for all that are not named.",
+    )
+
+
+class ReadingSerializer(StrictTypesMixin, serializers.Serializer[Any]):
+    encoding = serializers.ChoiceField(choices=list(ENCODINGS.items()), required=False)
+    delimiter = serializers.ChoiceField(choices=list(DELIMITERS.items()), required=False)
+    sheet = serializers.CharField(max_length=100, required=False)
+    header_row = serializers.IntegerField(
+        required=False, allow_null=True, min_value=1, max_value=1000, help_text="1 is the first row; null: there is none."
+    )
 
 
 class StartSerializer(StrictTypesMixin, serializers.Serializer[Any]):
     on_duplicate = serializers.ChoiceField(choices=OnDuplicate.choices, default=OnDuplicate.SKIP)
+    on_shared = serializers.ChoiceField(choices=OnShared.choices, default=OnShared.CREATE)
     status = serializers.ChoiceField(choices=Status.choices, required=False)
     source = serializers.CharField(max_length=80, required=False, allow_blank=True)  # type: ignore[assignment]
     owner = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**63 - 1)
@@ -177,7 +247,7 @@ class ContactImportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
 
     def _check_at_once(self, record: ContactImport) -> None:
         faults = columns.mapping_faults(record.mapping, record.headers, uploading.custom_fields())
-        if not faults and not uploading.questions(record):
+        if record.encoding_is_sure and not faults and not uploading.questions(record):
             uploading.choose_columns(record=record, mapping=record.mapping, day_format=record.day_format)
 
     @extend_schema(request=ColumnsSerializer, responses=ContactImportSerializer)
@@ -189,14 +259,34 @@ class ContactImportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
             raise exceptions.ValidationError({"mapping": faults})
         return self._after(record, lambda: uploading.choose_columns(record=record, **chosen))
 
+    @extend_schema(request=ReadingSerializer, responses=ContactImportSerializer)
+    @action(detail=True, methods=["post"])
+    def reading(self, request: Request, pk: str) -> Response:
+        """Say how the file is cut into rows and cells. Its columns are guessed anew."""
+        record, chosen = self.get_object(), self._read(ReadingSerializer, request)
+        if chosen.get("sheet") and chosen["sheet"] not in record.sheets:
+            raise exceptions.ValidationError({"sheet": ["The workbook has no such sheet."]})
+        chosen.setdefault("header_row", record.header_row)
+        try:
+            return self._after(record, lambda: uploading.change_reading(record=record, **chosen))
+        except FileError as error:
+            raise exceptions.ValidationError({"detail": str(error)}) from None
+
+    @extend_schema(request=AnswersSerializer, responses=ContactImportSerializer)
+    @action(detail=True, methods=["post"])
+    def answers(self, request: Request, pk: str) -> Response:
+        """Answer what the check asked (`open_questions`), and have the file checked again."""
+        record, given = self.get_object(), self._read(AnswersSerializer, request)
+        return self._after(record, lambda: uploading.answer_questions(record=record, **given))
+
     @extend_schema(request=StartSerializer, responses=ContactImportSerializer)
     @action(detail=True, methods=["post"])
     @idempotent
     def start(self, request: Request, pk: str) -> Response:
         """Carry out an import that has been checked (`state` is `ready`)."""
         record, chosen = self.get_object(), self._read(StartSerializer, request)
-        on_duplicate = chosen.pop("on_duplicate")
-        return self._after(record, lambda: start_import(record=record, on_duplicate=on_duplicate, defaults=chosen))
+        how = {name: chosen.pop(name) for name in ("on_duplicate", "on_shared")}
+        return self._after(record, lambda: start_import(record=record, **how, defaults=chosen))
 
     @_BODYLESS
     @action(detail=True, methods=["post"])
@@ -216,7 +306,16 @@ class ContactImportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
     @action(detail=True, url_path="bad-rows", pagination_class=ByNumber)
     def bad_rows(self, request: Request, pk: str) -> Response:
         """The rows that were left out, with the reasons."""
-        found: QuerySet[BadRow] = BadRow.objects.filter(contact_import=self.get_object())
+        return self._rows(was_imported=False)
+
+    @extend_schema(responses=BadRowSerializer(many=True))
+    @action(detail=True, url_path="unread-cells", pagination_class=ByNumber)
+    def unread_cells(self, request: Request, pk: str) -> Response:
+        """The rows that were imported without some of their cells, with the reasons."""
+        return self._rows(was_imported=True)
+
+    def _rows(self, *, was_imported: bool) -> Response:
+        found: QuerySet[BadRow] = BadRow.objects.filter(contact_import=self.get_object(), was_imported=was_imported)
         page: Any = self.paginate_queryset(found)  # type: ignore[arg-type]
         return self.get_paginated_response(BadRowSerializer(page, many=True).data)
 

@@ -6,6 +6,7 @@ from django.db.models import TextChoices
 class ImportState(TextChoices):
     UPLOADED = "uploaded", "Uploaded"
     CHECKING = "checking", "Being checked"
+    ASKING = "asking", "Needs your answers"
     READY = "ready", "Ready to import"
     RUNNING = "running", "Being imported"
     DONE = "done", "Imported"
@@ -18,7 +19,7 @@ class ImportState(TextChoices):
 # States in which a worker is, or should be, busy with the import.
 BUSY = (ImportState.CHECKING, ImportState.RUNNING, ImportState.UNDOING)
 # States in which columns and their meaning may still be changed.
-OPEN = (ImportState.UPLOADED, ImportState.READY)
+OPEN = (ImportState.UPLOADED, ImportState.ASKING, ImportState.READY)
 
 
 class OnDuplicate(TextChoices):
@@ -27,6 +28,13 @@ class OnDuplicate(TextChoices):
     SKIP = "skip", "Skip the row"
     UPDATE = "update", "Update the contact"
     CREATE = "create", "Create another contact"
+
+
+class OnShared(TextChoices):
+    """What happens with a row that shares a number or an address with a contact of another name."""
+
+    CREATE = "create", "Import it as a contact of its own"
+    SKIP = "skip", "Leave the row out"
 
 
 class FileKind(TextChoices):
@@ -41,5 +49,5 @@ class Outcome(TextChoices):
     UPDATED = "updated", "Changed"
     UNCHANGED = "unchanged", "Unchanged"
     SKIPPED = "skipped", "Skipped, already there"
-    DUPLICATE = "duplicates", "Twice in the file"
-    BAD = "bad", "Not readable"
+    DUPLICATE = "duplicates", "Duplicate in file"
+    BAD = "bad", "Invalid"

@@ -20,8 +20,9 @@ from django.db.models import QuerySet
 from crm.contactfields import FIELDS
 from crm.fieldtypes import to_text
 from crm.imports.defusing import defuse
-from crm.imports.mapping import CUSTOM, EXTRA, ID_HEADER, normalise
+from crm.imports.mapping import CUSTOM, EXTRA, ID_HEADER
 from crm.imports.models import BadRow, ContactImport
+from crm.imports.vocabulary import normalise
 from crm.models import Contact, CustomField
 from tenants.context import current_tenant
 from tenants.models import Membership
@@ -31,6 +32,7 @@ MAX_XLSX_ROWS = 1_048_575  # a sheet's, without the header
 MAX_XLSX_TEXT = 32_767
 BLOCK = 256 * 1024
 REASON_HEADER = "Reason why not imported"
+UNREAD_HEADER = "Cells not imported"
 
 Cell = Callable[[Any], str]
 _RENAMED = {"do_not_call": "do_not_call_at", "do_not_mail": "do_not_mail_at"}
@@ -131,12 +133,16 @@ def _xlsx_cell(sheet: Any, text: str) -> Any:
     return cell
 
 
-def export_bad_rows(record: ContactImport) -> Iterator[bytes]:
-    """The rows that were left out, as they came, each with the reason behind it: to be mended and uploaded again."""
+def export_bad_rows(record: ContactImport, *, was_imported: bool = False) -> Iterator[bytes]:
+    """The rows that were left out, as they came, each with the reason behind it: to be mended and uploaded again.
+
+    Or those that were imported without some of their cells.
+    """
     width = len(record.headers)
-    yield "\ufeff".encode() + _lines([[*record.headers, REASON_HEADER]])
+    yield "\ufeff".encode() + _lines([[*record.headers, UNREAD_HEADER if was_imported else REASON_HEADER]])
+    rows = BadRow.objects.filter(contact_import=record, was_imported=was_imported)
     last = 0
-    while found := list(BadRow.objects.filter(contact_import=record, number__gt=last).order_by("number")[:ROWS]):
+    while found := list(rows.filter(number__gt=last).order_by("number")[:ROWS]):
         last = found[-1].number
         yield _lines([_bad_row(row.content, width) for row in found])
 

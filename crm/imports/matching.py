@@ -1,7 +1,8 @@
 """Which rows are about contacts that are there already, or about each other. One question for each rule and chunk.
 
 The rules are those of crm.services.contacts.find_duplicates, the strongest first: the id of an export, the e-mail
-address, a number, the name in the business. A name alone (of a person without a business, or of a business without a
+address, a number, the name in the business. An address or a number counts only where the names do not contradict each
+other (crm.imports.identity): people share them. A name alone (of a person without a business, or of a business without a
 person) counts only where one of the two has neither address nor number: half the world is called John Smith.
 """
 
@@ -14,11 +15,14 @@ from typing import Any, Literal
 
 from django.db import connection
 
+from crm.imports.identity import Identity, identity_of
 from crm.imports.mapping import ID
-from crm.imports.rowplan import Values
+from crm.imports.rowplan import Unread, Values
 from thanos.encryption import blind_indexes
 
 Key = tuple[str, ...]
+# Of those who share a number or an address, this many are compared by name. More share a switchboard, and nothing else.
+MAX_SHARERS = 100
 
 
 @dataclass(slots=True)
@@ -26,15 +30,20 @@ class Row:
     number: int
     cells: Sequence[str]
     values: Values
+    unread: Sequence[Unread] = ()
     emails: list[str] = field(default_factory=list)  # blind indexes, under every key
     phones: list[str] = field(default_factory=list)
     name: tuple[str, str] | None = None
 
     @classmethod
-    def of(cls, number: int, cells: Sequence[str], values: Values) -> Row:
-        row = cls(number, cells, values)
+    def of(cls, number: int, cells: Sequence[str], values: Values, unread: Sequence[Unread] = ()) -> Row:
+        row = cls(number, cells, values, unread)
         row.refresh()
         return row
+
+    @property
+    def identity(self) -> Identity:
+        return identity_of(*(self.name or ("", "")))
 
     def refresh(self) -> None:
         values = self.values
@@ -78,20 +87,24 @@ class Existing:
     """Contacts that are there, by what a chunk's rows would find them by."""
 
     ids: set[int]
-    emails: dict[str, int]
-    phones: dict[str, int]
+    emails: dict[str, list[int]]
+    phones: dict[str, list[int]]
     names: dict[int, int]  # by the row's number
 
     def by_id(self, row: Row) -> int | None:
         wanted = row.values.get(ID)
         return wanted if wanted in self.ids else None
 
-    def rules(self, row: Row) -> Iterator[int | None]:
-        """Yield what each rule finds, in the order of `Row.rules`."""
-        yield min((self.emails[index] for index in row.emails if index in self.emails), default=None)
-        yield min((self.phones[index] for index in row.phones if index in self.phones), default=None)
+    def rules(self, row: Row) -> Iterator[list[int]]:
+        """Yield whom each rule finds, in the order of `Row.rules`."""
+        yield sorted({pk for index in row.emails for pk in self.emails.get(index, ())})
+        yield sorted({pk for index in row.phones for pk in self.phones.get(index, ())})
         if row.name:
-            yield self.names.get(row.number)
+            yield [self.names[row.number]] if row.number in self.names else []
+
+    def everybody(self) -> set[int]:
+        sharers = (pk for found in (self.emails, self.phones) for ids in found.values() for pk in ids)
+        return self.ids | set(sharers) | set(self.names.values())
 
 
 def find_existing(rows: Sequence[Row]) -> Existing:
@@ -116,20 +129,20 @@ def _ids(cursor: Any, wanted: list[int]) -> set[int]:
     return {pk for (pk,) in cursor.fetchall()}
 
 
-def _emails(cursor: Any, wanted: list[str]) -> dict[str, int]:
+def _emails(cursor: Any, wanted: list[str]) -> dict[str, list[int]]:
     if not wanted:
         return {}
     cursor.execute(
         """
-        SELECT email_index, min(id) FROM crm_contact
+        SELECT email_index, (array_agg(id ORDER BY id))[:%s] FROM crm_contact
         WHERE email_index = ANY(%s) AND email_index <> '' AND deleted_at IS NULL GROUP BY 1
         """,
-        [wanted],
+        [MAX_SHARERS, wanted],
     )
     return dict(cursor.fetchall())
 
 
-def _phones(cursor: Any, wanted: list[str]) -> dict[str, int]:
+def _phones(cursor: Any, wanted: list[str]) -> dict[str, list[int]]:
     if not wanted:
         return {}
     # What was just written waits in a list beside the index, which is read once for every number that is looked for:
@@ -141,9 +154,10 @@ def _phones(cursor: Any, wanted: list[str]) -> dict[str, int]:
         WITH found AS MATERIALIZED (
           SELECT id, phone_indexes, deleted_at FROM crm_contact WHERE phone_indexes && %s::varchar[]
         )
-        SELECT number, min(id) FROM found, unnest(phone_indexes) AS number WHERE deleted_at IS NULL GROUP BY 1
+        SELECT number, (array_agg(id ORDER BY id))[:%s] FROM found, unnest(phone_indexes) AS number
+        WHERE deleted_at IS NULL AND number = ANY(%s) GROUP BY 1
         """,
-        [wanted],
+        [wanted, MAX_SHARERS, wanted],
     )
     found = dict(cursor.fetchall())
     cursor.execute("SET LOCAL enable_indexscan = on")
@@ -177,15 +191,28 @@ def _names(cursor: Any, rows: Sequence[Row]) -> dict[int, int]:
     return dict(cursor.fetchall())
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the check knows of an earlier row: whom it named, and whether that contact would be new."""
+
+    person: str
+    business: str
+    is_ours: bool
+
+
 class SeenRows:
     """What rows of a file came before, for the check, which writes nothing. Kept by PostgreSQL, not in memory."""
 
-    TABLE = "crm_import_seen"
+    def __init__(self, name: str) -> None:
+        self._table = f"crm_import_seen_{name}"
 
     def __enter__(self) -> SeenRows:
         with connection.cursor() as cursor:
-            cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{self.TABLE}")
-            cursor.execute(f"CREATE TEMPORARY TABLE {self.TABLE} (key bigint PRIMARY KEY)")
+            cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{self._table}")
+            cursor.execute(
+                f"CREATE TEMPORARY TABLE {self._table} "
+                "(key bigint, name bigint, person text, business text, is_ours boolean, PRIMARY KEY (key, name))"
+            )
         return self
 
     def __exit__(self, kind: Any, *_: object) -> None:
@@ -193,19 +220,34 @@ class SeenRows:
             kind is None
         ):  # otherwise the transaction may be broken; the table ends with the connection, or at the next check
             with connection.cursor() as cursor:
-                cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{self.TABLE}")
+                cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{self._table}")
 
-    def among(self, keys: Iterable[Key]) -> set[Key]:
-        """Return which of these keys earlier chunks had."""
+    def among(self, keys: Iterable[Key]) -> dict[Key, list[Seen]]:
+        """Return what earlier chunks had under these keys."""
         hashed = {_hash(key): key for key in keys}
+        found: dict[Key, list[Seen]] = {}
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT key FROM {self.TABLE} WHERE key = ANY(%s)", [list(hashed)])
-            return {hashed[number] for (number,) in cursor.fetchall()}
+            cursor.execute(
+                f"SELECT key, person, business, is_ours FROM {self._table} WHERE key = ANY(%s) ORDER BY key, name",
+                [list(hashed)],
+            )
+            for number, person, business, is_ours in cursor.fetchall():
+                found.setdefault(hashed[number], []).append(Seen(person, business, is_ours))
+        return found
 
-    def add(self, keys: Iterable[Key]) -> None:
-        hashed = [_hash(key) for key in keys]
+    def add(self, rows: Iterable[tuple[Key, Seen]]) -> None:
+        columns = [
+            (_hash(key), _hash((seen.person, seen.business)), seen.person, seen.business, seen.is_ours)
+            for key, seen in rows
+        ]
+        if not columns:
+            return
         with connection.cursor() as cursor:
-            cursor.execute(f"INSERT INTO {self.TABLE} SELECT unnest(%s::bigint[]) ON CONFLICT DO NOTHING", [hashed])
+            cursor.execute(
+                f"INSERT INTO {self._table} SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], "
+                "%s::boolean[]) ON CONFLICT DO NOTHING",
+                [list(column) for column in zip(*columns, strict=True)],
+            )
 
 
 def _hash(key: Key) -> int:

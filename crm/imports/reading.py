@@ -13,7 +13,8 @@ from datetime import date, datetime, time
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-from crm.imports.defusing import undo_defusing
+from base.text import to_stored
+from crm.imports.defusing import CELL_ERRORS, undo_defusing
 from crm.imports.enums import FileKind
 from crm.imports.errors import FileError
 from crm.imports.models import ContactImport
@@ -25,11 +26,23 @@ MAX_XLSX_UNPACKED = 1024**3
 MAX_XLSX_PART = 200 * 1024**2  # all but the sheets is held in memory, the table of texts above all
 MAX_XLSX_RATIO = 200
 MAX_XLSX_PARTS = 5_000
-# Nothing but a tab and line ends; and no half of a pair of UTF-16, which PostgreSQL refuses.
-_STRAY = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_SEP = re.compile(r"sep=.\s*", re.IGNORECASE)  # Excel's own hint in the first line: no row of the list
+_ZEROS = re.compile(r"0{2,20}")  # a number's format that shows leading zeros, as of postal codes
 
 # Set for the whole process: nothing else here reads CSV with cells this long, and a lower limit would break us.
 csv.field_size_limit(MAX_CELL)
+
+
+class CellError(str):
+    """What a cell of a spreadsheet says whose formula failed: `#N/A`. Nobody's name, and nothing to be kept."""
+
+    __slots__ = ()
+
+
+class CellNumber(str):
+    """A number as a workbook holds it, with a point for its decimals, whatever its country writes."""
+
+    __slots__ = ()
 
 
 class Rows:
@@ -58,11 +71,11 @@ class Rows:
 
 
 @contextmanager
-def open_rows(record: ContactImport) -> Iterator[Rows]:
-    """Raises FileError, then or while rows are read."""
+def open_rows(record: ContactImport, *, encoding: str = "") -> Iterator[Rows]:
+    """Raises FileError, then or while rows are read. Another `encoding` shows what the file would say by it."""
     if record.kind == FileKind.CSV:
         with SealedReader(record.path) as raw:
-            text = io.TextIOWrapper(io.BufferedReader(raw, 1 << 18), record.encoding, "replace", newline="")
+            text = io.TextIOWrapper(io.BufferedReader(raw, 1 << 18), encoding or record.encoding, "replace", newline="")
             yield Rows(_csv_rows(text, record.delimiter), lambda: raw.position / max(record.size, 1))
         return
     with _plain_file(record.path) as file, open_workbook(file) as workbook:
@@ -87,7 +100,11 @@ def _csv_rows(text: IO[str], delimiter: str) -> Iterator[list[str]]:
             return
         except csv.Error as error:
             cells = _misquoted(error, begins)
-        yield [undo_defusing(cell) if cell[:1] == "'" else cell for cell in cells]
+        yield [_csv_cell(cell) if cell[:1] in ("'", "#") else cell for cell in cells]
+
+
+def _csv_cell(cell: str) -> str:
+    return CellError(cell) if cell in CELL_ERRORS else undo_defusing(cell)
 
 
 def _misquoted(error: csv.Error, begins: int) -> list[str]:
@@ -106,7 +123,7 @@ MISQUOTED = "\0misquoted"
 
 
 class _Lines:
-    """A text's lines without stray control characters, bounded in length."""
+    """A text's lines as text is stored (base.text), bounded in length."""
 
     def __init__(self, text: IO[str]) -> None:
         self._text = text
@@ -123,8 +140,10 @@ class _Lines:
             raise FileError(f"Line {self.number + 1} is too long to be a row of a list.")
         if self.number == 0:
             line = line.removeprefix("\ufeff")
+            if _SEP.fullmatch(line):
+                line = "\n"
         self.number += 1
-        return _STRAY.sub("", line) if _STRAY.search(line) else line
+        return to_stored(line).replace("\x7f", "")
 
 
 # --- XLSX ------------------------------------------------------------------------------------------------------------
@@ -203,7 +222,7 @@ def _sheet(workbook: Any, title: str) -> Any:
 def _xlsx_rows(sheet: Any, seen: list[int]) -> Iterator[list[str]]:
     # What a file says of its own size is not to be trusted: an empty sheet may claim a million columns.
     sheet.reset_dimensions()
-    rows = sheet.iter_rows(values_only=True, max_col=MAX_COLUMNS + 50)
+    rows = sheet.iter_rows(max_col=MAX_COLUMNS + 50)
     while True:
         try:
             row = next(rows)
@@ -214,7 +233,19 @@ def _xlsx_rows(sheet: Any, seen: list[int]) -> Iterator[list[str]]:
         except Exception:
             raise FileError(f"The sheet cannot be read any further than row {seen[0]}.") from None
         seen[0] += 1
-        yield [cell_text(value) for value in row]
+        yield [_xlsx_cell(cell) for cell in row]
+
+
+def _xlsx_cell(cell: Any) -> str:
+    value = cell.value
+    if value is None:
+        return ""
+    if cell.data_type == "e":
+        return CellError(value)
+    text = cell_text(value)
+    if type(text) is CellNumber and text.isdigit() and _ZEROS.fullmatch(cell.number_format or ""):
+        return CellNumber(text.zfill(len(cell.number_format)))
+    return text
 
 
 def cell_text(value: Any) -> str:
@@ -225,12 +256,14 @@ def cell_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        text = _STRAY.sub("", value[: MAX_CELL + 1])
+        text = to_stored(value[: MAX_CELL + 1]).replace("\x7f", "")
         return undo_defusing(text) if text[:1] == "'" else text
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int):
+        return CellNumber(value)
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        return CellNumber(int(value) if value.is_integer() and abs(value) < 1e15 else repr(value))
     if isinstance(value, datetime):
         return value.date().isoformat() if value.time() == time() else value.isoformat(sep=" ", timespec="seconds")
     if isinstance(value, date):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -9,10 +10,11 @@ from zoneinfo import ZoneInfo
 from django.utils import timezone
 
 from crm.fieldtypes import Reading
-from crm.imports.mapping import CUSTOM, FIRST_NAME, ID, LAST_NAME, OWNER
+from crm.imports.mapping import CUSTOM, DO_NOT_CONTACT, ID, IGNORE, MAY_CALL, MAY_MAIL, NAME_PARTS, NOTE, OWNER, PHONE_LABEL
 from crm.imports.models import ContactImport
-from crm.imports.rowplan import FLAGS, Merger, Plan, Values, compile_plan
-from crm.models import CustomField
+from crm.imports.rowplan import FLAGS, Answers, Merger, Plan, Unread, Values, compile_plan
+from crm.models import ContactStatus, CustomField
+from crm.phones import looks_like_number
 from tenants.context import current_tenant
 from tenants.models import Membership
 
@@ -41,11 +43,17 @@ class Setup:
             found["owner_id"] = chosen["owner"]
         return found | ({"tags": list(chosen["tags"])} if chosen.get("tags") else {})
 
+    def lacks_country(self, unread: Unread, cells: Sequence[str]) -> bool:
+        """Tell whether a cell is a telephone number to which only the country is missing."""
+        if self.record.mapping[unread.position] != "phones" or self.record.region:
+            return False
+        text = cells[unread.position].strip()
+        return not text.startswith(("+", "00")) and looks_like_number(text)
+
 
 def prepare(record: ContactImport, *, now: datetime | None = None) -> Setup:
     fields = list(CustomField.objects.filter(is_active=True))
-    tenant = current_tenant()
-    reading = Reading(region=record.region, zone=ZoneInfo(tenant.time_zone), day_format=record.day_format)
+    reading = reading_of(record)
     plan = compile_plan(
         record.mapping,
         record.headers,
@@ -53,8 +61,23 @@ def prepare(record: ContactImport, *, now: datetime | None = None) -> Setup:
         reading=reading,
         owners=owners(),
         now=now or timezone.now(),
+        answers=answers_of(record),
     )
     return Setup(record, plan, Merger({field.key: field for field in fields}, reading), _columns(record))
+
+
+def reading_of(record: ContactImport) -> Reading:
+    labels = ContactStatus.objects.values_list("label", "key")
+    return Reading(region=record.region, zone=ZoneInfo(current_tenant().time_zone), statuses=tuple(labels))
+
+
+def answers_of(record: ContactImport) -> Answers:
+    decided = record.decided or {}
+    return Answers(
+        {int(position): order for position, order in decided.get("day_orders", {}).items()},
+        {int(position): mark for position, mark in decided.get("decimal_marks", {}).items()},
+        (record.answers or {}).get("words", {}),
+    )
 
 
 def owners() -> dict[str, int]:
@@ -64,9 +87,25 @@ def owners() -> dict[str, int]:
     return by_name | {member.user.email.casefold(): member.user_id for member in members}
 
 
+_RENAMED = {
+    OWNER: ("owner_id",),
+    **{flag: (column,) for flag, column in FLAGS.items()},
+    **dict.fromkeys(NAME_PARTS, ("contact_name",)),
+    DO_NOT_CONTACT: tuple(FLAGS.values()),
+    MAY_MAIL: (FLAGS["do_not_mail"],),
+    MAY_CALL: (FLAGS["do_not_call"],),
+    NOTE: ("notes",),
+    **dict.fromkeys((PHONE_LABEL, IGNORE, ID, ""), ()),
+}
+
+
 def _columns(record: ContactImport) -> tuple[str, ...]:
-    renamed = {OWNER: "owner_id", FIRST_NAME: "contact_name", LAST_NAME: "contact_name", **FLAGS}
-    keys = {"custom_fields" if target.startswith(CUSTOM) else renamed.get(target, target) for target in record.mapping}
+    keys: set[str] = set()
+    for target in record.mapping:
+        keys |= {"custom_fields"} if target.startswith(CUSTOM) else set(_RENAMED.get(target, (target,)))
     keys |= {"source", "owner_id", "tags"}  # what the import's defaults may fill
+    keys |= {"contact_name", "business_name"}  # whom a shared number belongs to
+    if "contact_email" in keys:
+        keys.add("notes")  # a cell may hold a second address
     beside = {name for key in keys for name in _BESIDE.get(key, ())}
-    return tuple(sorted((keys | beside) - {"", ID}))
+    return tuple(sorted(keys | beside))

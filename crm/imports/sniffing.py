@@ -8,18 +8,13 @@ import io
 from collections import Counter
 from dataclasses import dataclass, field
 
+from crm.imports.encodings import EncodingGuess, guess_encoding
 from crm.imports.enums import FileKind
 from crm.imports.errors import FileError
 
 DELIMITERS = {",": "Comma", ";": "Semicolon", "\t": "Tab", "|": "Vertical bar"}
-ENCODINGS = {
-    "utf-8": "UTF-8",
-    "utf-16-le": "UTF-16",
-    "utf-16-be": "UTF-16, big-endian",
-    "cp1252": "Windows-1252",
-    "iso-8859-1": "ISO-8859-1",
-}
 SAMPLE = 64 * 1024
+FOREIGN_SAMPLE = 64 * 1024
 _TEXT = "Save the contacts as CSV or XLSX and upload that file."
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"MZ", "This is a Windows program, not a list of contacts."),
@@ -47,20 +42,24 @@ _TEXT_SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"<html", f"This is a web page. {_TEXT}"),
     (b"begin:vcard", f"This is a vCard file. {_TEXT}"),
 )
-# Bytes that Windows-1252 gives no meaning.
-_NOT_CP1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
+# A file with a few bad bytes among many characters of UTF-8 is UTF-8 that was damaged.
+_GOOD_FOR_BAD = 2
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\x0b\x0c\x1b") | {127})
 
 
 @dataclass(slots=True)
 class Sniffer:
-    """Fed with the bytes of a file from its beginning; afterwards it knows its kind and encoding. Holds one sample."""
+    """Fed with the bytes of a file from its beginning; afterwards it knows its kind and encoding. Holds two samples."""
 
     sample: bytes = b""
     size: int = 0
-    _decoder: codecs.IncrementalDecoder = field(default_factory=codecs.getincrementaldecoder("utf-8"))
-    _is_utf8: bool = True
-    _high: set[int] = field(default_factory=set)
+    _decoder: codecs.IncrementalDecoder = field(
+        default_factory=lambda: codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+    )
+    _good: int = 0  # characters of UTF-8 beyond ASCII
+    _bad: int = 0  # bytes that are none
+    _foreign: bytes = b""  # lines that are not ASCII, wherever in the file they are
+    _rest: bytes = b""  # the line that is not over yet
 
     def feed(self, data: bytes) -> None:
         """Raises FileError as soon as the file is known to be something else than a list."""
@@ -70,13 +69,18 @@ class Sniffer:
             self.sample += data[: SAMPLE - len(self.sample)]
         if first:
             refuse_by_signature(data)
-        if self._is_utf8:
-            try:
-                self._decoder.decode(data)
-            except UnicodeDecodeError:
-                self._is_utf8 = False
-        if not data.isascii():
-            self._high.update(byte for byte in _NOT_CP1252 if byte in data)
+        self._count(self._decoder.decode(data))
+        if len(self._foreign) < FOREIGN_SAMPLE:
+            *lines, rest = (self._rest + data).split(b"\n")  # never cut inside a character of two bytes
+            self._rest = rest[-FOREIGN_SAMPLE:]
+            self._foreign += b"".join(line + b"\n" for line in lines if not line.isascii())[:FOREIGN_SAMPLE]
+
+    def _count(self, text: str) -> None:
+        if text.isascii():
+            return
+        bad = sum("\udc80" <= character <= "\udcff" for character in text)
+        self._bad += bad
+        self._good += sum(not character.isascii() for character in text) - bad
 
     def kind(self) -> FileKind:
         """Raises FileError for an empty or binary file."""
@@ -89,15 +93,18 @@ class Sniffer:
         return FileKind.CSV
 
     def encoding(self) -> str:
+        return self.guess().encoding
+
+    def guess(self) -> EncodingGuess:
         if wide := _utf16(self.sample):
-            return wide
-        if self._is_utf8:
-            try:
-                self._decoder.decode(b"", final=True)
-                return "utf-8"
-            except UnicodeDecodeError:
-                pass
-        return "iso-8859-1" if self._high else "cp1252"
+            return EncodingGuess(wide)
+        self._count(self._decoder.decode(b"", final=True))
+        if not self._bad or self.sample.startswith(codecs.BOM_UTF8) or self._good >= self._bad * _GOOD_FOR_BAD:
+            return EncodingGuess("utf-8")
+        foreign = self._foreign
+        if len(foreign) >= FOREIGN_SAMPLE:
+            foreign = foreign[: foreign.rfind(b"\n")]
+        return guess_encoding(foreign + self._rest)
 
 
 def refuse_by_signature(data: bytes) -> None:

@@ -11,16 +11,25 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from crm.imports import exporting, selectors
+from crm.imports.encodings import ENCODINGS
 from crm.imports.enums import FileKind
 from crm.imports.errors import FileError, ImportStateError
-from crm.imports.forms import ColumnsForm, ReadingForm, StartForm, UploadForm
+from crm.imports.forms import ColumnsForm, QuestionsForm, ReadingForm, RegionForm, StartForm, UploadForm
 from crm.imports.models import ContactImport
 from crm.imports.sealed import BLOCK
 from crm.imports.services.running import cancel_import, start_import
 from crm.imports.services.undoing import start_undo
-from crm.imports.services.uploading import change_reading, choose_columns, is_open, too_large, upload_import
+from crm.imports.services.uploading import (
+    answer_questions,
+    change_reading,
+    choose_columns,
+    is_open,
+    too_large,
+    upload_import,
+)
 from crm.imports.streaming import stream
 from crm.imports.uploads import BoundedUploadHandler, bound_upload, says_too_large
+from crm.imports.vocabulary import preset_of
 from tenants.access import MemberRequest, manager_required
 from tenants.audit import record_request
 from tenants.enums import AuditAction
@@ -80,14 +89,28 @@ def import_detail(request: MemberRequest, import_id: int) -> HttpResponse:
 
 
 def _page(request: MemberRequest, record: ContactImport, *, status: int = 200, **forms: Any) -> HttpResponse:
-    context: dict[str, Any] = {"import": record, "is_open": is_open(record), "shown": selectors.shown_outcomes(record)}
+    context: dict[str, Any] = {
+        "import": record,
+        "is_open": is_open(record),
+        "shown": selectors.shown_outcomes(record),
+        "preset": preset_of(record.preset),
+    }
     wants_columns = record.state == "uploaded" or "columns" in request.GET or "columns_form" in forms
     try:
         if is_open(record) and (wants_columns or record.state == "failed"):
             context["reading_form"] = ReadingForm(record=record)
             context["columns_form"] = ColumnsForm(record=record, samples=selectors.samples(record))
+            context["encoding_name"] = ENCODINGS.get(record.encoding, record.encoding)
+            if not record.encoding_is_sure:
+                context["encoding_examples"] = selectors.encoding_examples(record)
+        elif record.state == "asking":
+            context["questions_form"] = QuestionsForm(record=record)
         elif record.state == "ready":
-            context |= {"preview": selectors.preview(record), "start_form": StartForm()}
+            context |= {"preview": selectors.preview(record), "start_form": StartForm(record=record)}
+        if record.state in ("asking", "ready"):
+            context["warnings"] = selectors.warnings(record)
+        if record.state == "ready" and (record.findings or {}).get("no_country"):
+            context["region_form"] = RegionForm(record=record)
     except FileError as error:
         context["reason"] = str(error)
     return render(request, "crm/imports/detail.html", context | forms, status=status)
@@ -116,7 +139,8 @@ def import_columns(request: MemberRequest, import_id: int) -> HttpResponse:
         if not form.is_valid():
             return _page(request, record, status=400, columns_form=form)
         chosen = form.cleaned_data
-        choose_columns(record=record, mapping=form.mapping, day_format=chosen["day_format"], region=chosen["region"])
+        how = {name: chosen[name] for name in ("day_format", "decimal_mark", "region")}
+        choose_columns(record=record, mapping=form.mapping, **how)
     except ImportStateError as error:
         form.add_error(None, str(error))
         return _page(request, record, status=400, columns_form=form)
@@ -127,13 +151,29 @@ def import_columns(request: MemberRequest, import_id: int) -> HttpResponse:
 
 @require_POST
 @manager_required
+def import_answers(request: MemberRequest, import_id: int) -> HttpResponse:
+    record = get_object_or_404(ContactImport, pk=import_id)
+    kind = RegionForm if record.state == "ready" else QuestionsForm
+    form = kind(request.POST, record=record)
+    if not form.is_valid():
+        return _page(request, record, status=400, **{"region_form" if kind is RegionForm else "questions_form": form})
+    try:
+        answer_questions(record=record, **form.answers)
+    except ImportStateError as error:
+        messages.error(request, str(error))
+    return redirect(record)
+
+
+@require_POST
+@manager_required
 def import_start(request: MemberRequest, import_id: int) -> HttpResponse:
     record = get_object_or_404(ContactImport, pk=import_id)
-    form = StartForm(request.POST)
+    form = StartForm(request.POST, record=record)
     if not form.is_valid():
         return _page(request, record, status=400, start_form=form)
     try:
-        start_import(record=record, on_duplicate=form.cleaned_data["on_duplicate"], defaults=form.defaults)
+        how = {name: form.cleaned_data[name] for name in ("on_duplicate", "on_shared") if form.cleaned_data.get(name)}
+        start_import(record=record, **how, defaults=form.defaults)
     except ImportStateError as error:
         messages.error(request, str(error))
     return redirect(record)
@@ -168,6 +208,15 @@ def import_bad_rows(request: MemberRequest, import_id: int) -> HttpResponseBase:
     record_request(request, AuditAction.CONTACTS_EXPORTED, target=f"bad rows of import {record.pk}")
     pieces = exporting.export_bad_rows(record)
     return stream(request, pieces, name=f"bad-rows-{record.pk}.csv", content_type=CSV_TYPE)
+
+
+@require_GET
+@manager_required
+def import_unread_cells(request: MemberRequest, import_id: int) -> HttpResponseBase:
+    record = get_object_or_404(ContactImport, pk=import_id)
+    record_request(request, AuditAction.CONTACTS_EXPORTED, target=f"unread cells of import {record.pk}")
+    pieces = exporting.export_bad_rows(record, was_imported=True)
+    return stream(request, pieces, name=f"unread-cells-{record.pk}.csv", content_type=CSV_TYPE)
 
 
 @require_GET

@@ -15,7 +15,7 @@ from django.utils import timezone
 from crm.hooks.enums import Event
 from crm.hooks.services.emitting import emit
 from crm.imports.chunks import ROWS, Chunk, Entry
-from crm.imports.enums import ImportState, OnDuplicate
+from crm.imports.enums import OPEN, ImportState, OnDuplicate, OnShared
 from crm.imports.errors import FileError, ImportStateError
 from crm.imports.models import ContactImport
 from crm.imports.reading import open_rows
@@ -38,13 +38,20 @@ SLICE_S = 240.0
 NEVER_UNDONE = 0  # no contact has this version
 
 
-def start_import(*, record: ContactImport, on_duplicate: str, defaults: Mapping[str, Any] | None = None) -> None:
+def start_import(
+    *,
+    record: ContactImport,
+    on_duplicate: str,
+    on_shared: str = OnShared.CREATE,
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
     """Have a checked import carried out. Raises ImportStateError when it is not (or no longer) ready."""
     now = timezone.now()
     chosen = {key: value for key, value in (defaults or {}).items() if value}
     started = ContactImport.objects.filter(pk=record.pk, state=ImportState.READY).update(
         state=ImportState.RUNNING,
         on_duplicate=OnDuplicate(on_duplicate),
+        on_shared=OnShared(on_shared),
         defaults=_checked(chosen),
         started_at=now,
         heartbeat_at=now,
@@ -52,6 +59,8 @@ def start_import(*, record: ContactImport, on_duplicate: str, defaults: Mapping[
         cursor=record.header_row or 0,
         progress=0,
     )
+    if not started and ContactImport.objects.filter(pk=record.pk, state=ImportState.ASKING).exists():
+        raise ImportStateError("The check has questions about this file. Answer them first.")
     if not started:
         raise ImportStateError("This import is not ready: it was started already, or has to be checked first.")
     record.refresh_from_db()
@@ -68,7 +77,7 @@ def cancel_import(*, record: ContactImport) -> None:
     """Stop an import. What it has written stays, and can be undone. Raises ImportStateError for one that is over."""
     now = timezone.now()
     mine = ContactImport.objects.filter(pk=record.pk)
-    idle = [ImportState.UPLOADED, ImportState.READY, ImportState.CHECKING]
+    idle = [*OPEN, ImportState.CHECKING]
     ended = {"state": ImportState.CANCELED, "finished_at": now, "runner": ""}
     if mine.filter(state__in=idle).update(**ended, path=""):
         delete_sealed(record.path)
@@ -112,19 +121,25 @@ def _import_chunk(setup: Setup, numbered: list[tuple[int, list[str]]], always: d
     """Write some rows and move the cursor behind them, or neither."""
     record, now = setup.record, timezone.now()
     with transaction.atomic():
-        chunk = Chunk(setup, record.on_duplicate, lock=True)
+        chunk = Chunk(setup, record.on_duplicate, on_shared=record.on_shared, lock=True)
         chunk.deal_with(numbered)
         if chunk.new:
             Creator({**always, "created_at": now, "updated_at": now}).write(columns_of(entry.values) for entry in chunk.new)
         _update(record, [entry for entry in chunk.known.values() if entry.changed], now)
         remember_tags({tag for entry in _written(chunk) for tag in entry.values.get("tags") or ()})
+        bad = [(row.number, False, row.reason, row.cells) for row in chunk.bad]
+        bad += [(row.number, True, "; ".join(map(str, row.unread)), row.cells) for row in chunk.unread]
         copy_rows(
             "crm_imports_badrow",
-            ("contact_import_id", "number", "content"),
-            ((record.pk, bad.number, _sealed({"reason": bad.reason, "cells": list(bad.cells)})) for bad in chunk.bad),
+            ("contact_import_id", "number", "was_imported", "content"),
+            (
+                (record.pk, number, was_imported, _sealed({"reason": reason, "cells": list(cells)}))
+                for number, was_imported, reason, cells in bad
+            ),
         )
         counts = {str(outcome): getattr(record, outcome) + count for outcome, count in chunk.outcomes.items()}
         share = (sum(record.counts.values()) + chunk.outcomes.total()) / max(record.total or 0, 1)
+        counts["unread"] = record.unread + sum(len(row.unread) for row in chunk.unread)
         advance(record, cursor=numbered[-1][0], progress=min(share, 1.0), **counts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
@@ -13,17 +13,21 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from crm.enums import Status
 from crm.imports import mapping as columns
-from crm.imports.enums import FileKind, ImportState
+from crm.imports.enums import OPEN, FileKind, ImportState
 from crm.imports.errors import FileError, ImportStateError
 from crm.imports.mapping import Guess
 from crm.imports.models import ContactImport, KnownHeader
 from crm.imports.reading import open_rows, sheets_of
+from crm.imports.regions import likely_region
+from crm.imports.rowplan import word_of
 from crm.imports.sealed import SealedWriter, delete_sealed
 from crm.imports.services.claiming import hand_out
+from crm.imports.setup import owners
 from crm.imports.sniffing import Sniffer, decode_sample, guess_delimiter
+from crm.imports.vocabulary import normalise, recognize
 from crm.models import CustomField
-from crm.models.setup import crm_settings
 from crm.services.fields import save_field
 from tenants.models import User
 
@@ -42,10 +46,12 @@ def upload_import(*, chunks: Iterable[bytes], name: str, by: User | None) -> Con
         kind = sniffer.kind()
     try:
         record = ContactImport(
-            name=_name(name), kind=kind, path=sealed.path, size=sniffer.size, region=crm_settings().phone_region, user=by
+            name=_name(name), kind=kind, path=sealed.path, size=sniffer.size, region=likely_region(), user=by
         )
         if kind == FileKind.CSV:
-            record.encoding = sniffer.encoding()
+            guess = sniffer.guess()
+            record.encoding, record.encoding_is_sure = guess.encoding, guess.is_sure
+            record.rivals = list(guess.rivals)
             record.delimiter = guess_delimiter(decode_sample(sniffer.sample, record.encoding))
         else:
             record.sheets = sheets_of(record.path)
@@ -104,7 +110,12 @@ def describe(record: ContactImport, *, guess_header: bool = True) -> list[Guess]
         raise FileError("The file has names of columns, but no rows below them.")
     names = dict(head.rows).get(record.header_row or 0, [])
     record.headers = columns.name_columns(names, _width(names, [cells for _, cells in head.data]))
-    guesses = columns.guess_mapping(record.headers, fields, known)
+    preset = recognize(record.headers)
+    record.preset = preset.key if preset else ""
+    record.filled = sorted(
+        {position for _, cells in head.data for position, cell in enumerate(cells[: len(record.headers)]) if cell.strip()}
+    )
+    guesses = columns.guess_mapping(record.headers, fields, known, record.filled)
     record.mapping = [guess.target for guess in guesses]
     return guesses
 
@@ -127,10 +138,15 @@ def known_headers() -> dict[str, str]:
     return dict(KnownHeader.objects.values_list("header", "target"))
 
 
+def guesses(record: ContactImport) -> list[Guess]:
+    """Return what the product itself takes the columns for."""
+    return columns.guess_mapping(record.headers, custom_fields(), known_headers(), record.filled)
+
+
 def questions(record: ContactImport) -> dict[int, str]:
-    """Return, by column, the field its header is almost the name of."""
-    guesses = columns.guess_mapping(record.headers, custom_fields(), known_headers())
-    return {position: guess.question for position, guess in enumerate(guesses) if guess.question}
+    """Return, by column, the field its header is almost the name of, or the wish it may hold ("" for an unclear one)."""
+    found = enumerate(guesses(record))
+    return {position: guess.question for position, guess in found if guess.question or guess.is_wish}
 
 
 def change_reading(
@@ -140,31 +156,79 @@ def change_reading(
     _must_be_open(record)
     if record.kind == FileKind.CSV:
         record.encoding, record.delimiter = encoding or record.encoding, delimiter or record.delimiter
+        record.encoding_is_sure = record.encoding_is_sure or bool(encoding)
     else:
         record.sheet = sheet or record.sheet
     record.header_row = header_row
     describe(record, guess_header=False)
     record.state, record.error, record.checked, record.problems = ImportState.UPLOADED, "", None, None
+    record.decided, record.findings, record.answers = None, None, None
     record.save()
 
 
 def choose_columns(
-    *, record: ContactImport, mapping: Sequence[str], day_format: str = "", region: str | None = None
+    *,
+    record: ContactImport,
+    mapping: Sequence[str],
+    day_format: str = "",
+    decimal_mark: str = "",
+    region: str | None = None,
 ) -> None:
-    """Settle what the columns mean, remember it for the next file, and have the whole file checked.
+    """Settle what the columns mean, remember what a person chose for the next file, and have the whole file checked.
 
     Raises ImportStateError with the faults of the mapping, or when the import already began.
     """
     _must_be_open(record)
+    if not record.encoding_is_sure:
+        raise ImportStateError("It is not certain how the file's characters are encoded. Choose the encoding first.")
     if faults := columns.mapping_faults(mapping, record.headers, custom_fields()):
         raise ImportStateError(" ".join(faults))
+    proposed = [guess.target for guess in guesses(record)]
     with transaction.atomic():
         record.mapping = _with_new_fields(mapping, record.headers)
-        _remember(record)
-        values: dict[str, Any] = {"mapping": record.mapping, "day_format": day_format}
+        _remember(record, proposed)
+        values: dict[str, Any] = {"mapping": record.mapping, "day_format": day_format, "decimal_mark": decimal_mark}
         values |= {"region": region} if region is not None else {}
-        _move(record, ImportState.CHECKING, **values)
+        _move(record, ImportState.CHECKING, **values, answers=None)
     transaction.on_commit(lambda: hand_out(record))
+
+
+def answer_questions(
+    *,
+    record: ContactImport,
+    day_format: str | None = None,
+    decimal_mark: str | None = None,
+    region: str | None = None,
+    words: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Take answers to what the check asked, and have the file checked again with them.
+
+    `words` are, by target, meanings of words: a status, the id of an owner, "yes" or "no", "" for nothing. Raises
+    ImportStateError for an answer that is none, or when the import already began.
+    """
+    _must_be_open(record)
+    given = {"day_format": day_format, "decimal_mark": decimal_mark, "region": region}
+    values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    known = (record.answers or {}).get("words", {})
+    answered = {target: {**known.get(target, {}), **_meanings(target, asked)} for target, asked in (words or {}).items()}
+    _move(record, ImportState.CHECKING, **values, answers={"words": {**known, **answered}})
+    transaction.on_commit(lambda: hand_out(record))
+
+
+def _meanings(target: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+    possible: Collection[Any]
+    if target == "status":
+        possible = Status.values
+    elif target == columns.OWNER:
+        possible = set(owners().values())
+    elif target in columns.WISHES:
+        possible = ("yes", "no")
+    else:
+        raise ImportStateError(f"There are no words to be explained for “{target[:40]}”.")
+    for word, meaning in asked.items():
+        if meaning not in ("", *possible):
+            raise ImportStateError(f"“{word[:40]}” cannot mean “{str(meaning)[:40]}”.")
+    return {word_of(word): meaning for word, meaning in asked.items()}
 
 
 def _with_new_fields(mapping: Sequence[str], headers: Sequence[str]) -> list[str]:
@@ -180,11 +244,20 @@ def _with_new_fields(mapping: Sequence[str], headers: Sequence[str]) -> list[str
     return settled
 
 
-def _remember(record: ContactImport) -> None:
+def _remember(record: ContactImport, proposed: Sequence[str]) -> None:
+    """Remember what a person made of a column that the product took for something else, or for nothing.
+
+    A column left out is not remembered, so no file can lose one silently; nor are two columns of one name.
+    """
+    names = [normalise(header) for header in record.headers]
+    once = {name for name, times in Counter(names).items() if times == 1 and name}
     now = timezone.now()
-    meanings = dict(zip(map(columns.normalise, record.headers), record.mapping, strict=True))
     KnownHeader.objects.bulk_create(
-        [KnownHeader(header=header, target=target, used_at=now) for header, target in meanings.items() if header],
+        [
+            KnownHeader(header=name, target=target, used_at=now)
+            for name, target, was in zip(names, record.mapping, proposed, strict=True)
+            if name in once and target not in ("", was, columns.IGNORE)
+        ],
         update_conflicts=True,
         unique_fields=["header"],
         update_fields=["target", "used_at"],
@@ -198,7 +271,7 @@ def _must_be_open(record: ContactImport) -> None:
 
 def is_open(record: ContactImport) -> bool:
     """Nothing has been written yet, and the file is still there to be read in another way."""
-    waiting = record.state in (ImportState.UPLOADED, ImportState.READY, ImportState.FAILED)
+    waiting = record.state in (*OPEN, ImportState.FAILED)
     return waiting and record.started_at is None and bool(record.path)
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import openpyxl
 
+from crm.imports.mapping import wish_columns
 from crm.imports.models import ContactImport
 from crm.imports.services.checking import check_import
 from crm.imports.services.running import run_import, start_import
 from crm.imports.services.undoing import start_undo, undo_import
-from crm.imports.services.uploading import choose_columns, upload_import
+from crm.imports.services.uploading import answer_questions, choose_columns, questions, upload_import
 from crm.models import Contact
 from crm.services.contacts import columns
 from tenants.models import User
@@ -54,15 +55,40 @@ def make_import(rows: Iterable[Sequence[str]], header: Sequence[str] = HEADER, b
     return upload(csv_bytes([header, *rows]), by=by)
 
 
+def confirmed(record: ContactImport) -> list[str]:
+    """Return the proposed mapping with what wishes about contact seem to mean, as a person would confirm it."""
+    wishes = {position: questions(record).get(position) or "ignore" for position in wish_columns(record.headers)}
+    return [wishes.get(position, target) for position, target in enumerate(record.mapping)]
+
+
 def check(record: ContactImport, mapping: Sequence[str] | None = None, **options: Any) -> ContactImport:
-    choose_columns(record=record, mapping=record.mapping if mapping is None else mapping, **options)
+    choose_columns(record=record, mapping=confirmed(record) if mapping is None else mapping, **options)
+    check_import(import_id=record.pk)
+    record.refresh_from_db()
+    return record
+
+
+def answered(record: ContactImport) -> ContactImport:
+    """Answer whatever the check asks, as its suggestions say, and check again."""
+    if record.state != "asking":
+        return record
+    questions = (record.findings or {})["questions"]
+    told: dict[str, Any] = {
+        each["kind"]: each["choices"][0] for each in questions if each["kind"] in ("day_format", "decimal_mark")
+    }
+    words = {
+        each["target"]: {word["word"]: word["suggestion"] for word in each["words"]}
+        for each in questions
+        if "words" in each
+    }
+    answer_questions(record=record, words=words, **told)
     check_import(import_id=record.pk)
     record.refresh_from_db()
     return record
 
 
 def start(record: ContactImport, on_duplicate: str = "skip", **defaults: Any) -> ContactImport:
-    start_import(record=check(record), on_duplicate=on_duplicate, defaults=defaults)
+    start_import(record=answered(check(record)), on_duplicate=on_duplicate, defaults=defaults)
     return record
 
 

@@ -12,9 +12,9 @@ from crm.imports.mapping import (
     key_for,
     mapping_faults,
     name_columns,
-    normalise,
     phone_label,
 )
+from crm.imports.vocabulary import normalise
 
 
 @dataclass
@@ -74,7 +74,7 @@ def test_no_question_is_asked_about_a_field_that_another_column_is() -> None:
 
 
 def test_what_a_header_meant_before_it_means_again() -> None:
-    assert targets_of("Bezeichnung", "Name", known={"bezeichnung": "business_name", "name": ""}) == ["business_name", ""]
+    assert targets_of("Bezeichnung", "Name", known={"bezeichnung": "business_name"}) == ["business_name", "contact_name"]
 
 
 def test_a_field_that_is_gone_is_forgotten() -> None:

@@ -107,14 +107,15 @@ def test_hostile_cells_are_only_text(in_alice: Tenant) -> None:
     assert rows == [(hostile, "=1+1", ['a"b\\c {d}']), ("\\N", "\\.", ["\\"])]
 
 
-def test_bad_rows_are_left_out_and_kept_with_their_reasons(in_alice: Tenant) -> None:
+def test_bad_rows_and_unread_cells_are_left_out_and_kept_with_their_reasons(in_alice: Tenant) -> None:
     record = carry_out(make_import([("Ann", "", "nonsense", "12", ""), ("", "", "", "", "Bonn"), *people(1)]))
 
-    assert counts(record) == {"created": 1, "bad": 2}
+    assert (counts(record), record.unread) == ({"created": 2, "bad": 1}, 2)
     first, second = BadRow.objects.all()
-    assert (first.number, first.content["cells"]) == (2, ["Ann", "", "nonsense", "12", ""])
+    assert (first.number, first.content["cells"], first.was_imported) == (2, ["Ann", "", "nonsense", "12", ""], True)
     assert "E-mail: “nonsense” is not an e-mail address; Phone:" in first.content["reason"]
-    assert (second.number, second.content["reason"]) == (3, "there is neither a name nor a business")
+    assert (second.number, second.was_imported) == (3, False)
+    assert second.content["reason"] == "there is neither a name nor a business"
 
 
 def test_a_required_field_must_be_there_and_a_default_helps(in_alice: Tenant) -> None:
@@ -148,7 +149,7 @@ def test_defaults_hold_where_rows_say_nothing(in_alice: Tenant, owner: User) -> 
 
 DUPLICATES = [
     ("Ann Lee", "Acme", "ANN@example.com ", "", "Bonn"),  # the same address, otherwise written
-    ("Someone", "", "", "+1 (555) 0100", "Bonn"),  # the same number
+    ("O. Other", "", "", "+1 (555) 0100", "Bonn"),  # the same number, and a name that fits
     ("ben KING", "acme", "", "", "Bonn"),  # the same name in the same business
     ("Cid", "", "cid@example.com", "", "Bonn"),  # new
 ]
@@ -179,7 +180,7 @@ def test_duplicates_are_updated_with_filled_cells_only(there: list[Contact]) -> 
     assert counts(record) == {"created": 1, "updated": 3}
     ann, other, ben = Contact.objects.filter(import_id=None, deleted_at=None).order_by("id")
     assert (ann.contact_email, ann.city, ann.version, ann.scored_at) == ("ANN@example.com", "Bonn", 2, None)
-    assert (other.contact_name, other.phone) == ("Someone", "+15550100")
+    assert (other.contact_name, other.phone) == ("O. Other", "+15550100")
     assert (ben.contact_name, ben.business_name, ben.contact_email) == ("ben KING", "acme", "ben@example.com")
     changes = {change.contact_id: change for change in ContactChange.objects.filter(import_id=record.pk)}
     assert changes[other.pk].before == {"contact_name": "Other", "city": ""} and changes[other.pk].version == 2

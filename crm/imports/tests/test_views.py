@@ -39,7 +39,7 @@ def test_a_file_is_uploaded_checked_imported_and_undone(alice: Tenant, owner: Us
     with entered(alice):
         check_import(import_id=record.pk)
     page = client.get(record.get_absolute_url())
-    assert [(o["label"], o["count"]) for o in page.context["shown"]] == [("New", 3), ("Changed", 0), ("Not readable", 0)]
+    assert [(o["label"], o["count"]) for o in page.context["shown"]] == [("New", 3), ("Changed", 0), ("Invalid", 0)]
 
     chosen = {"on_duplicate": "update", "status": "customer", "owner": owner.pk, "source": "fair", "tags": "a, b"}
     assert client.post(f"{record.get_absolute_url()}start/", chosen).status_code == 302
@@ -57,8 +57,9 @@ def test_a_file_is_uploaded_checked_imported_and_undone(alice: Tenant, owner: Us
     assert b"Undone" in client.get(record.get_absolute_url()).content
 
 
+FILES = ("{id}/bad-rows/", "{id}/unread-cells/")
 PAGES = ("", "new/", "{id}/")
-POSTS = ("{id}/reading/", "{id}/columns/", "{id}/start/", "{id}/cancel/", "{id}/undo/")
+POSTS = ("{id}/reading/", "{id}/columns/", "{id}/answers/", "{id}/start/", "{id}/cancel/", "{id}/undo/")
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def record(alice: Tenant, bob: Tenant) -> ContactImport:
         return make_import(people(2))
 
 
-@pytest.mark.parametrize("path", [*PAGES, "{id}/bad-rows/", *POSTS])
+@pytest.mark.parametrize("path", [*PAGES, *FILES, *POSTS])
 def test_only_managers_of_the_organisation_get_in(
     record: ContactImport, member: User, stranger: User, visit: Visit, path: str
 ) -> None:
@@ -88,7 +89,7 @@ def record_tenant() -> Tenant:
     return Tenant.objects.get(domains__domain="alice.test")
 
 
-@pytest.mark.parametrize("path", [*PAGES, "{id}/bad-rows/"])
+@pytest.mark.parametrize("path", [*PAGES, *FILES])
 def test_an_admin_gets_in(record: ContactImport, admin: User, visit: Visit, path: str) -> None:
     assert visit(admin).get("/crm/imports/" + path.format(id=record.pk)).status_code == 200
 
@@ -98,7 +99,7 @@ def test_actions_are_posted(record: ContactImport, owner: User, visit: Visit, pa
     assert visit(owner).get("/crm/imports/" + path.format(id=record.pk)).status_code == 405
 
 
-@pytest.mark.parametrize("path", ["{id}/", "{id}/bad-rows/"])
+@pytest.mark.parametrize("path", ["{id}/", *FILES])
 def test_the_other_tenants_import_is_not_found(
     bob: Tenant, owner: User, record: ContactImport, visit: Visit, path: str
 ) -> None:
@@ -264,7 +265,7 @@ def test_a_running_import_is_cancelled(owner: User, visit: Visit, alice: Tenant)
 
 def test_what_cannot_be_cancelled_or_undone_is_explained(owner: User, visit: Visit, alice: Tenant) -> None:
     with entered(alice):
-        record = carry_out(make_import([("", "", "", "", "")] * 2 + [("Ann", "", "nonsense", "", "")]))
+        record = carry_out(make_import([("", "", "", "", "")] * 2 + [("", "", "a@x.io", "", "")]))
     client = visit(owner)
 
     assert b"There is nothing to cancel" in client.post(f"{record.get_absolute_url()}cancel/", follow=True).content
@@ -273,7 +274,7 @@ def test_what_cannot_be_cancelled_or_undone_is_explained(owner: User, visit: Vis
 
 def test_bad_rows_are_downloaded_with_their_reasons(owner: User, visit: Visit, alice: Tenant) -> None:
     with entered(alice):
-        record = carry_out(make_import([("=cmd|' /C calc'!A0", "", "nonsense", "", "Bonn"), *people(1)]))
+        record = carry_out(make_import([("", "", "", "", "=cmd|' /C calc'!A0"), *people(1)]))
 
     page = visit(owner).get(f"{record.get_absolute_url()}bad-rows/")
 
@@ -281,7 +282,7 @@ def test_bad_rows_are_downloaded_with_their_reasons(owner: User, visit: Visit, a
     assert page["Content-Disposition"] == f'attachment; filename="bad-rows-{record.pk}.csv"'
     assert lines == [
         "\ufeffName,Business,E-mail,Phone,City,Reason why not imported",
-        "'=cmd|' /C calc'!A0,,nonsense,,Bonn,E-mail: “nonsense” is not an e-mail address",
+        ",,,,'=cmd|' /C calc'!A0,there is neither a name nor a business",
     ]
 
 
