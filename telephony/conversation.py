@@ -280,6 +280,8 @@ class Conversation:
             transfer_number=plan.transfer_number,
             caller_number=plan.caller_number,
             own_number=plan.own_number,
+            caller_verified=plan.caller_verified,
+            details_by_number=plan.details_by_number,
             said=said[-4:],
         )
 
