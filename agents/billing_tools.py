@@ -27,7 +27,7 @@ def billing_status(context: ToolContext) -> dict[str, Any]:
             {
                 "status": one.status,
                 "amount": shown(one.amount, one.currency),
-                "interval": one.interval,
+                "interval": one.every,
                 "ends_on": one.cancels_at.date().isoformat() if one.cancels_at else None,
             }
             for one in standing.subscriptions

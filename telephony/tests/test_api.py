@@ -244,6 +244,6 @@ def test_the_openapi_description_is_valid(db, tmp_path):
     assert "/api/v1/calls/{id}/messages/" in (tmp_path / "api.yml").read_text()
 
 
-def test_its_page_opens(alice, visit):
+def test_its_page_opens(alice, visit, member):
     assert visit(member).get("/api/docs/").status_code == 200
     assert visit(member).get("/api/schema/").status_code == 200
