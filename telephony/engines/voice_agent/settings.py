@@ -11,8 +11,6 @@ AUDIO = {
     "output": {"encoding": "mulaw", "sample_rate": 8000, "container": "none"},
 }
 MANAGED_PROMPT_LIMIT = 25_000  # characters; beyond it the provider cuts
-PROMPT_END = 8_000  # of which what stands last: who the caller is, and what was noted during the call
-_LEFT_OUT = "\n\n…\n\n"
 
 
 def build_settings(config: EngineConfig) -> dict[str, Any]:
@@ -42,17 +40,9 @@ def build_settings(config: EngineConfig) -> dict[str, Any]:
     return settings
 
 
-def fit_prompt(prompt: str) -> str:
-    """Return the prompt, or its beginning and its end when it is longer than the provider takes."""
-    if len(prompt) <= MANAGED_PROMPT_LIMIT:
-        return prompt
-    beginning = MANAGED_PROMPT_LIMIT - PROMPT_END - len(_LEFT_OUT)
-    return prompt[:beginning] + _LEFT_OUT + prompt[-PROMPT_END:]
-
-
 def think_block(config: EngineConfig) -> dict[str, Any]:
     provider = {"type": config.think_provider, "model": config.think_model, "temperature": config.temperature}
-    block: dict[str, Any] = {"provider": provider, "prompt": fit_prompt(config.prompt)}
+    block: dict[str, Any] = {"provider": provider, "prompt": config.prompt[:MANAGED_PROMPT_LIMIT]}
     if config.tools:
         block["functions"] = [_function(tool) for tool in config.tools]
     return block
