@@ -25,7 +25,7 @@ CALLS = 5  # that hear them
 A_SECOND = 100  # of each protocol, over all calls: ten times what real calls have
 BEFORE_S = 20.0  # of audio alone, which shows what the machine itself does to a frame
 LAG_MS = 50.0
-_FAULT = re.compile(rb"Traceback \(most recent call last\)|\" 500 ")
+_FAULT = re.compile(r"^\s*\w+ │ (?:[\w.]+(?:Error|Exception|Timeout)\b.*)|\" 500 ")
 
 
 def run(product: Product) -> list[Result]:
@@ -54,17 +54,22 @@ async def _soak(product: Product) -> list[Result]:
         dead = await _dead([*calls, quiet])
         fates = await asyncio.to_thread(_fates, product, [*calls, quiet])
         await carrier.hang_up([*calls, quiet])
-    faults = len(_FAULT.findall(log.read_bytes()[logged:]))
+    faults = _faults(log.read_bytes()[logged:].decode(errors="replace").splitlines())
     times = [f"p99 {percentile(one, 0.99) * 1000:.1f} ms" for one in (before, trips)]
     note = f"in {took_s:.0f} s, over {CALLS} calls"
     return [
         Result("soak", "broken messages of the carrier", MESSAGES, "", note=note),
         Result("soak", "broken messages of the voice agent", MESSAGES, "", note=note),
-        Result("soak", "exceptions and answers of 500 in the log", faults, "", 0),
+        Result("soak", "exceptions and answers of 500 in the log", len(faults), "", 0, note="; ".join(faults)[:300]),
         Result("soak", "calls that carry no audio afterwards", dead, f"of {CALLS + 1}", 0, note=fates),
         Result("soak", "longest round trip of a frame before", max(before) * 1000, "ms", note=times[0]),
         Result("soak", "longest round trip of a frame", max(trips) * 1000, "ms", LAG_MS, note=times[1]),
     ]
+
+
+def _faults(lines: Sequence[str]) -> list[str]:
+    """Return the last line of every traceback, and the requests that were answered with 500."""
+    return [line.strip() for line in lines if _FAULT.search(line)]
 
 
 def _fates(product: Product, calls: Sequence[Call]) -> str:
