@@ -145,7 +145,8 @@ def test_what_is_focused_is_never_behind_the_bar_of_a_form(owner: Visitor) -> No
               const bar = document.querySelector(".form-actions");
               if (!bar || bar.contains(document.activeElement)) return [];
               const edge = bar.getBoundingClientRect();
-              const isHidden = field.top >= edge.top - 1 && field.top < edge.bottom && field.right > edge.left && field.left < edge.right;
+              const isBeside = field.right <= edge.left || field.left >= edge.right;
+              const isHidden = !isBeside && field.top >= edge.top - 1 && field.top < edge.bottom;
               return isHidden ? [document.activeElement.outerHTML.slice(0, 90)] : [];
             }"""
         )
