@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,10 +24,15 @@ def other(tmp_path: Path, unused_port: int) -> Iterator[Installation]:
     made = Installation(tmp_path / "other", port=unused_port)
     made.folder.mkdir()
     yield made
-    if hasattr(made, "process"):
-        made.stop()
-    else:
-        made.providers.stop()
+    end(made)
+    made.providers.stop()
+
+
+def end(made: Installation) -> None:
+    process = getattr(made, "process", None)
+    if process is not None and process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        process.wait(90)
 
 
 def seen(house: Installation, sid: str) -> Any:
@@ -66,8 +72,7 @@ def test_what_was_backed_up_while_it_ran_is_what_is_restored(house: Installation
 
     running = other.manage("restore", str(file), "--force")
     assert (running.returncode, "runs already" in running.stderr) == (1, True)
-    other.stop()
-    del other.process
+    end(other)
     refused = other.manage("restore", str(file))
     assert (refused.returncode, "add --force" in refused.stderr) == (1, True)
     assert other.manage("restore", str(file), "--force").returncode == 0
