@@ -79,7 +79,6 @@ def test_what_was_not_heard_of_a_message_is_told_from_what_was(call, visit, in_a
         ("q=ope", 0),
         ("status=completed", 1),
         ("status=in-progress", 0),
-        ("call_sid=%00", 1),
     ],
 )
 def test_filters(call, visit, query, count):
