@@ -90,6 +90,11 @@ class AgentSettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "Told to the agent, never to the caller.",
             ("paused_note", "result_note", "resume_text"),
         ),
+        (
+            "Who is calling",
+            "Details of a contact are told when the network vouches for the number, or after a second fact on file.",
+            ("proof_text", "no_proof_text"),
+        ),
         ("Messages", "Taken by agents for the people who work here.", ("message_subject",)),
     )
 
