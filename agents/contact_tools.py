@@ -16,17 +16,19 @@ from typing import Any
 from django.db.models.functions import Lower
 
 from agents.organisation.models import agent_settings
+from agents.proving import has_proved, unproved
 from agents.tools import Tool, ToolContext, ToolError, ToolOutcome, register, run_in_tenant
+from base.text import to_valid_json
 from crm.contactfields import FIELDS
 from crm.enums import FactSource, InteractionKind
 from crm.fieldtypes import FieldError, Reading
 from crm.models import Contact
 from crm.models.setup import crm_settings
-from crm.phones import PhoneError, to_e164
+from crm.phones import PhoneError, is_e164, to_e164
 from crm.services.calls import contact_for_caller, contact_of
 from crm.services.contacts import set_do_not_contact as note_wish
 from crm.services.contacts import update_contact
-from crm.services.interactions import add_interaction
+from crm.services.interactions import add_interaction, leave_message
 from tenants.models import User
 
 Work = Callable[[ToolContext, dict[str, Any]], dict[str, Any]]
@@ -50,20 +52,34 @@ def _key(context: ToolContext, tool: str, arguments: dict[str, Any]) -> str:
 
 
 def _caller(context: ToolContext) -> Contact:
-    """Return the caller's contact, made now if need be. Raises ToolError for a withheld number."""
-    contact = contact_for_caller(number=context.caller_number, create=True)
+    """Return the caller's contact, made now if need be. Raises ToolError for somebody whose number is not known."""
+    contact = _known_caller(context)
     if contact is None:
-        raise ToolError("The caller's number is withheld, so they cannot be noted down. Ask for a number to call back.")
+        raise ToolError("The caller's number is withheld. Use take_message with their name and a number to call back.")
     return contact
+
+
+def _known_caller(context: ToolContext) -> Contact | None:
+    return contact_for_caller(number=context.caller_number, create=True)
+
+
+def _leave(context: ToolContext, tool: str, arguments: dict[str, Any], text: str) -> dict[str, Any]:
+    """Leave what a caller without a number says to everybody here: it belongs to no contact, and is not lost."""
+    phone, name = (str(arguments.get(key, "")).strip() for key in ("phone", "name"))
+    leave_message(text[:5000], phone[:40], name[:200], natural_key=_key(context, tool, arguments))
+    return {"ok": True, "is_for_everybody": True}
 
 
 def look_up_contact(context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
     text = str(arguments.get("name", "")).strip()
     caller = contact_of(context.caller_number)
-    if not text:
-        return {"ok": True, "caller": _about(caller) if caller else None}
-    if caller is not None and text.casefold() in (caller.contact_name.casefold(), caller.business_name.casefold()):
-        return {"ok": True, "caller": _about(caller)}
+    is_named = caller is not None and text.casefold() in (caller.contact_name.casefold(), caller.business_name.casefold())
+    if not text or is_named:
+        if caller is None:
+            return {"ok": True, "caller": None}
+        if has_proved(context, caller, str(arguments.get("proof", ""))):
+            return {"ok": True, "caller": _about(caller)}
+        return {"ok": True, "caller": {"is_known": True}, **unproved(caller)}
     named = Contact.objects.live().annotate(lower_business=Lower("business_name"))
     known = any(named.filter(**rule).exists() for rule in ({"sort_name": text.lower()}, {"lower_business": text.lower()}))
     return {"ok": True, "is_known": known, "is_the_caller": False}
@@ -114,14 +130,14 @@ def save_contact_details(context: ToolContext, arguments: dict[str, Any]) -> dic
 
 
 def _caller_or(context: ToolContext, phone: str) -> Contact:
-    if context.caller_number.startswith("+") or not phone:
+    if is_e164(context.caller_number) or not phone:
         return _caller(context)
     try:
         number = to_e164(phone, crm_settings().phone_region)
     except PhoneError as error:
         raise ToolError(str(error)) from None
     if contact_of(number) is not None:  # somebody who hides their own number must not change another's record
-        raise ToolError("That number belongs to somebody known already. Take a note for a person instead.")
+        raise ToolError("That number belongs to somebody known already. Use take_message, so that a person looks at it.")
     made = contact_for_caller(number=number, create=True)
     assert made is not None  # a number in E.164 form is always made a contact
     return made
@@ -140,8 +156,11 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_note(context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
+    contact = _known_caller(context)
+    if contact is None:
+        return _leave(context, "add_note", arguments, str(arguments["text"]))
     add_interaction(
-        contact=_caller(context),
+        contact=contact,
         kind=InteractionKind.NOTE,
         subject="",
         content=str(arguments["text"])[:5000],
@@ -152,7 +171,10 @@ def add_note(context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def create_task(context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
-    contact = _caller(context)
+    contact = _known_caller(context)
+    if contact is None:
+        parts = (arguments["subject"], arguments.get("details", ""), arguments.get("due_on", ""))
+        return _leave(context, "create_task", arguments, "\n".join(str(part) for part in parts if part))
     try:
         due_on = date.fromisoformat(arguments["due_on"]) if arguments.get("due_on") else None
     except ValueError:
@@ -171,7 +193,9 @@ def create_task(context: ToolContext, arguments: dict[str, Any]) -> dict[str, An
 
 
 def take_message(context: ToolContext, arguments: dict[str, Any]) -> dict[str, Any]:
-    contact = _caller_or(context, str(arguments.get("phone", "")))
+    contact = _known_caller(context)
+    if contact is None:  # what they say of themselves opens and changes nobody's record
+        return _leave(context, "take_message", arguments, str(arguments["message"]))
     name = str(arguments.get("name", "")).strip() or contact.name
     lines = [str(arguments["message"])]
     if phone := str(arguments.get("phone", "")).strip():
@@ -199,15 +223,9 @@ def _origin(context: ToolContext) -> dict[str, Any]:
     return {"from_call": context.call_id}
 
 
-def _storable(value: Any) -> Any:
-    """A model may write what no database keeps."""
-    return value.replace("\0", "").encode(errors="replace").decode() if isinstance(value, str) else value
-
-
 def _tool(name: str, description: str, properties: dict[str, Any], work: Work, required: tuple[str, ...] = ()) -> Tool:
     async def run(context: ToolContext, arguments: dict[str, Any]) -> ToolOutcome:
-        storable = {name: _storable(value) for name, value in arguments.items()}
-        return ToolOutcome(await run_in_tenant(context, work, context, storable))
+        return ToolOutcome(await run_in_tenant(context, work, context, to_valid_json(arguments)))
 
     parameters = {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
     return register(Tool(name=name, description=description, parameters=parameters, run=run))
@@ -219,8 +237,12 @@ def _text(description: str, limit: int = 200) -> dict[str, Any]:
 
 _tool(
     "look_up_contact",
-    "Find out what is known of the caller. With a name: whether somebody of exactly that name is known here.",
-    {"name": _text("The whole name of a person or a business. Leave it out to learn about the caller.")},
+    "Find out what is known of the caller. With a name: whether somebody of exactly that name is known here. When the"
+    " answer says needs_proof, say the sentence in `say`, and call this again with what the caller answers as proof.",
+    {
+        "name": _text("The whole name of a person or a business. Leave it out to learn about the caller."),
+        "proof": _text("The postal code or e-mail address the caller gives to prove who they are. Only when it is needed."),
+    },
     look_up_contact,
 )
 _tool(

@@ -160,6 +160,7 @@ class Call(WSListener):  # type: ignore[misc]
         self.stream_sid = "MZ" + uuid.uuid4().hex
         self.received = 0
         self.interrupted_at = 0.0
+        self.round_trips_s: list[float] | None = None  # of this call alone, for whoever asks
         self.is_over = False
         self._load = load
         self._frames = 0
@@ -223,6 +224,8 @@ class Call(WSListener):  # type: ignore[misc]
             self.received += 1
             self._load.seen.received += 1
             self._load.seen.round_trips_s.append(now() - sent_at)
+            if self.round_trips_s is not None:
+                self.round_trips_s.append(now() - sent_at)
         elif b'"clear"' in text:
             self._load.seen.clears_s.append(now() - self.interrupted_at)
 

@@ -78,7 +78,7 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     variables = VariablesField(
         required=False,
-        label="Names for prompts",
+        label="Variables",
         help_text="On this line alone, one a line, such as opening_offer: ten percent off.",
     )
     hours = HoursField(

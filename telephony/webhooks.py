@@ -25,7 +25,6 @@ from telephony.services.recordings import take_recording_status
 from telephony.services.routing import tenant_of_call
 from telephony.services.urls import webhook_url
 from telephony.twilio import twiml
-from telephony.twilio.callers import called_number
 from telephony.twilio.fields import is_sid, valid_form, whole
 from telephony.twilio.signature import SETTINGS_HEADER, SIGNATURE_HEADER
 from telephony.workers import worker

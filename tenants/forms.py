@@ -52,7 +52,7 @@ class TokenForm(forms.Form):
         help_text="Nothing else is open to it. It can never do more than you can.",
         error_messages={"required": "Choose what the token may do."},
     )
-    lifetime = forms.ChoiceField(label="It stops working", choices=LIFETIMES, initial="365", required=False)
+    lifetime = forms.ChoiceField(label="Expires", choices=LIFETIMES, initial="365", required=False)
 
     def expires_at(self) -> datetime | None:
         days = self.cleaned_data["lifetime"]

@@ -52,7 +52,7 @@ def test_an_agent_is_made_ours_changed_published_and_rolled_back(visitor):
     page = visitor.page
     page.goto("/agents/")
     page.click("text=Scheduling")
-    page.click("text=Make it ours")
+    page.click("text=Customize")
     page.click("main a:has-text('Change')")
     page.fill("#id_prompt", "You arrange appointments. Mention {spring_offer}.")
     page.fill("#id_note", "The spring offer")

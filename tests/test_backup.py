@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from sandbox.caller import Line
-from tests.installation import Installation
+from tests.installation import Installation, wait_for
 from tests.test_calls import BYE, OPEN
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
@@ -22,17 +24,22 @@ def other(tmp_path: Path, unused_port: int) -> Iterator[Installation]:
     made = Installation(tmp_path / "other", port=unused_port)
     made.folder.mkdir()
     yield made
-    if hasattr(made, "process"):
-        made.stop()
-    else:
-        made.providers.stop()
+    end(made)
+    made.providers.stop()
+
+
+def end(made: Installation) -> None:
+    process = getattr(made, "process", None)
+    if process is not None and process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        process.wait(90)
 
 
 def seen(house: Installation, sid: str) -> Any:
     contacts = house.api("GET", "one.test", "/contacts/")["results"]
     call = house.api("GET", "one.test", f"/calls/?call_sid={sid}")["results"][0]
     return [
-        sorted((contact["id"], contact["first_name"], str(contact.get("phone_numbers"))) for contact in contacts),
+        sorted(json.dumps(contact, sort_keys=True) for contact in contacts),
         [(message["sequence"], message["role"], message["text"]) for message in call["messages"]],
         (call["id"], call["status"], call["ended_reason"], call["from_number"]),
     ]
@@ -41,8 +48,9 @@ def seen(house: Installation, sid: str) -> Any:
 def test_what_was_backed_up_while_it_ran_is_what_is_restored(house: Installation, other: Installation, tmp_path: Path):
     call = house.finish(house.ring(Line(OPEN), Line(BYE)))
     house.settled(call)
+    wait_for(lambda: house.api("GET", "one.test", "/contacts/")["results"], 60, "the caller to become a contact")
     before = seen(house, call.sid)
-    assert before[1]
+    assert before[0] and before[1], "a contact, and what was said"
     file = tmp_path / "all.backup"
 
     done = house.manage("backup", str(file))
@@ -64,8 +72,7 @@ def test_what_was_backed_up_while_it_ran_is_what_is_restored(house: Installation
 
     running = other.manage("restore", str(file), "--force")
     assert (running.returncode, "runs already" in running.stderr) == (1, True)
-    other.stop()
-    del other.process
+    end(other)
     refused = other.manage("restore", str(file))
     assert (refused.returncode, "add --force" in refused.stderr) == (1, True)
     assert other.manage("restore", str(file), "--force").returncode == 0

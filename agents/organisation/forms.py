@@ -51,7 +51,7 @@ class PhrasesField(forms.CharField):
 class AgentSettingsForm(forms.ModelForm):  # type: ignore[type-arg]
     variables = VariablesField(
         required=False,
-        label="Names for prompts",
+        label="Variables",
         help_text="One a line, such as price_list: from 40 euros. Wherever a prompt says {price_list}, this is put in.",
     )
     waiting_texts = PhrasesField(help_text="One a line, said in turn while specialists work.")
@@ -68,7 +68,7 @@ class AgentSettingsForm(forms.ModelForm):  # type: ignore[type-arg]
         } | {"result_note": forms.Textarea(attrs={"rows": 4})}
 
     SECTIONS = (
-        ("Names for prompts", "What stands for the names in braces in every agent's prompt.", ("variables",)),
+        ("Variables", "What stands for the names in braces in every agent's prompt.", ("variables",)),
         ("Knowledge", "What an agent says when nothing answers a question.", ("nothing_found_text",)),
         (
             "Specialists in calls",
@@ -89,6 +89,11 @@ class AgentSettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "Notes to the agent",
             "Told to the agent, never to the caller.",
             ("paused_note", "result_note", "resume_text"),
+        ),
+        (
+            "Who is calling",
+            "Details of a contact are told when the network vouches for the number, or after a second fact on file.",
+            ("proof_text", "no_proof_text"),
         ),
         ("Messages", "Taken by agents for the people who work here.", ("message_subject",)),
     )

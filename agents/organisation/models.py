@@ -66,6 +66,12 @@ class AgentSettings(models.Model):
     yes_phrases = models.JSONField(validators=[check_phrases])
     no_phrases = models.JSONField(validators=[check_phrases])
 
+    # who is calling: agents/proving
+    proof_text = models.TextField(
+        help_text="Said when a caller asks for details of theirs and their number alone does not prove who they are."
+    )
+    no_proof_text = models.TextField(help_text="Said when nothing on file could prove it.")
+
     # messages
     message_subject = models.CharField(max_length=120, help_text="Of a message taken in a call. {name} is filled in.")
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from redis.exceptions import RedisError
 
+from agents import proving
 from agents.tools import ToolContext, ToolError, run_tool, tools_named
 from crm.models import Contact, Interaction
 from crm.tests.factories import make_contact, make_interaction
@@ -12,11 +14,11 @@ from tenants.context import entered
 CALLER = "+15557001"
 
 
-def use(tenant, tool: str, number: str = CALLER, call_id: str = "c1", **arguments):
+def use(tenant, tool: str, number: str = CALLER, call_id: str = "c1", verified: bool = True, **arguments):
     """Run a tool as a conversation does: from a coroutine that is inside no tenant."""
     from asgiref.sync import async_to_sync
 
-    context = ToolContext(call_id, tenant.schema_name, "", number)
+    context = ToolContext(call_id, tenant.schema_name, "", number, caller_verified=verified)
     return async_to_sync(run_tool)(tools_named([tool])[tool], context, json.dumps(arguments)).content
 
 
@@ -95,9 +97,85 @@ def test_a_wish_becomes_a_fact_for_every_channel_and_is_confirmed(ann, alice, bo
 
 
 def test_a_withheld_number_cannot_change_somebody_known(ann, alice):
-    with pytest.raises(ToolError, match="withheld"):
-        use(alice, "add_note", number="anonymous", text="x")
     with pytest.raises(ToolError, match="belongs to somebody"):
         use(alice, "save_contact_details", number="anonymous", phone=CALLER, contact_name="Thief")
     use(alice, "save_contact_details", number="anonymous", phone="+15550009999", contact_name="Shy Caller")
     assert Contact.objects.with_phone("+15550009999").get().name == "Shy Caller"
+
+
+@pytest.mark.parametrize("number", ["", "anonymous", "alice@pbx.example", "client:alice"])
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("take_message", {"message": "Please ring me about Friday", "phone": "+1 555 700 1", "name": "Thea"}),
+        ("take_message", {"message": "Please ring me about Friday"}),
+        ("add_note", {"text": "Please ring me about Friday"}),
+        ("create_task", {"subject": "Please ring me about Friday", "due_on": "2026-12-01"}),
+    ],
+)
+def test_what_a_caller_without_a_number_leaves_reaches_everybody(number, tool, arguments, ann, alice, bob):
+    for _ in range(2):
+        assert use(alice, tool, number=number, **arguments) == {"ok": True, "is_for_everybody": True}
+
+    task = Interaction.objects.get()
+    assert (task.contact_id, task.kind) == (None, "task")
+    assert "Please ring me about Friday" in task.content
+    assert Contact.objects.count() == 1
+    with entered(bob):
+        assert not Interaction.objects.exists()
+
+
+# --- whose number it is ---------------------------------------------------------------------------------------------
+
+
+def ask(alice, proof: str = "", call_id: str = "c1", tool: str = "look_up_contact"):
+    return use(alice, tool, call_id=call_id, verified=False, **({"proof": proof} if proof else {}))
+
+
+@pytest.fixture
+def known(ann) -> Contact:
+    Contact.objects.filter(pk=ann.pk).update(contact_email="ann@example.com", postal_code="SW1A 1AA", city="London")
+    return ann
+
+
+def test_a_number_alone_tells_no_details(known, alice):
+    make_interaction(known, "meeting", subject="Coffee")
+
+    told = [ask(alice), use(alice, "look_up_contact", verified=False, name="Ann"), ask(alice, tool="get_billing_status")]
+
+    assert all(one["needs_proof"] and "postal code" in one["say"] for one in told)
+    assert not any(secret in str(told) for secret in ("ann@example.com", "London", "Coffee", "SW1A"))
+
+
+@pytest.mark.parametrize("proof", ["sw1a1aa", "S W 1 A 1 A A", "ann@example.com", "ANN@Example.com."])
+def test_a_second_fact_opens_them_for_the_rest_of_the_call(proof, known, alice):
+    assert ask(alice, proof)["caller"]["city"] == "London"
+    assert ask(alice)["caller"]["city"] == "London"
+    assert "needs_proof" not in ask(alice, tool="get_billing_status")
+    assert ask(alice, call_id="c2")["needs_proof"]
+
+
+def test_guesses_are_few_in_a_call_and_in_a_day(known, alice):
+    for guess in ("1000", "1001", "1002"):
+        assert ask(alice, guess)["needs_proof"]
+    assert ask(alice, "SW1A 1AA")["needs_proof"]
+    for number in range(2, 4):
+        for guess in ("1003", "1004", "1005"):
+            ask(alice, guess, call_id=f"c{number}")
+    assert ask(alice, "SW1A 1AA", call_id="c9")["needs_proof"]
+
+
+def test_where_nothing_is_on_file_nothing_can_be_proved(ann, alice):
+    told = ask(alice, "anything")
+
+    assert (told["needs_proof"], told["caller"]) == (False, {"is_known": True})
+    assert "take a message" in told["say"]
+
+
+def test_without_redis_nothing_is_proved(known, alice, monkeypatch):
+    def away():
+        raise RedisError
+
+    monkeypatch.setattr(proving, "sync_client", away)
+
+    assert ask(alice, "SW1A 1AA")["needs_proof"]

@@ -103,7 +103,7 @@ def test_a_copy_is_ones_own(client, alice):
     url = client.post("/agents/receptionist/copy/").url
     copy = Agent.objects.get(owner=alice)
     assert url == copy.get_absolute_url()
-    assert "Make it ours" not in client.get(url).content.decode()
+    assert "Customize" not in client.get(url).content.decode()
 
 
 def test_members_talk_to_agents_and_do_not_change_them(visit, member, agent):

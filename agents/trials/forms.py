@@ -34,7 +34,7 @@ class ScenarioForm(forms.Form):
 
 class RunForm(forms.Form):
     versions = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
-    repeat = forms.IntegerField(min_value=1, max_value=20, initial=3, label="How often each")
+    repeat = forms.IntegerField(min_value=1, max_value=20, initial=3, label="Runs of each version")
 
     def __init__(self, *args: Any, versions: Sequence[AgentVersion], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -164,7 +164,7 @@ def _do(request: MemberRequest, agent: Agent, what: str, work: object) -> HttpRe
         messages.error(request, str(error))
     else:
         _record(request, agent, what)
-        messages.success(request, f"Done: {what}.")
+        messages.success(request, f"{what[:1].upper()}{what[1:]}.")
     return redirect(agent)
 
 

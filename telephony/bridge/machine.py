@@ -287,7 +287,7 @@ class Bridge:
         if fate is Fate.ORPHANED:
             return [*effects, *self._take_late_result(request, content, now)]
         if self._closing is None:
-            self.floor.owe(now)
+            self._expect_agent(now)
         return effects
 
     def _after_turn(self, wanted: AfterTurn, batch: int | None, now: float) -> list[Effect]:
@@ -402,10 +402,15 @@ class Bridge:
     def _say(self, text: str, behavior: Behavior, now: float) -> list[Effect]:
         self.playback.unmute()
         if self._closing is None:
-            self.floor.owe(now)
+            self._expect_agent(now)
         else:
             self.floor.settle()
         return [self._sayings.say(text, behavior)]
+
+    def _expect_agent(self, now: float) -> None:
+        """The agent owes us audio, and any that comes is it, also when the turn before has not been said to be over."""
+        self.floor.owe(now)
+        self.playback.is_mid_turn = False
 
     # --- money ---------------------------------------------------------------------------------------------------
 

@@ -944,6 +944,17 @@ def test_every_call_is_answered_under_the_name_and_id_it_came_with(ids):
     assert any(isinstance(effect, Reconnect) for effect in scene.wait(5.1))  # and now the agent owes an answer
 
 
+def test_an_agent_that_goes_on_speaking_after_a_tools_answer_is_not_late():
+    scene = Scene().greet()
+    scene.hear("Look it up.")
+    scene.audio()  # "One moment." and no word that this turn is over
+    ask(scene, "look_up")
+    scene.tool_done()
+    scene.audio(SECOND * 8)
+
+    assert [effect for effect in scene.wait(7) if isinstance(effect, Reconnect)] == []
+
+
 def test_a_caller_who_speaks_while_a_tool_works_does_not_make_the_agent_late():
     scene = Scene().greet()
     scene.hear("Look it up.")

@@ -149,6 +149,45 @@ async def test_a_quiet_line_is_kept_alive(providers, monkeypatch):
     assert {"type": "KeepAlive"} in providers.agent.messages_seen
 
 
+async def test_a_prompt_longer_than_the_provider_reads_is_said_to_be(providers):
+    heard = Heard()
+    session = make_session(providers, heard, config=replace(make_plan().engine, prompt="x" * 25_001))
+    await session.open()
+    await heard.until(ev.Ready)
+    session.replace_prompt("short")
+    session.replace_prompt("y" * 30_000)
+    await session.close()
+
+    told = [event.description for event in heard.events if isinstance(event, ev.Notice) and event.code == "PROMPT_CUT"]
+    assert [text.split()[3] for text in told] == ["25001", "30000"]
+
+
+async def test_messages_that_cannot_be_read_end_nothing_and_are_logged_once(providers, caplog):
+    heard = Heard()
+    session = make_session(providers, heard)
+    await session.open()
+    await heard.until(ev.Ready)
+    (theirs,) = providers.agent.sessions
+    for text in (
+        "garbage",
+        "[7]",
+        '{"type":"FunctionCallRequest","functions":[7]}',
+        '{"type":"ConversationText","role":7}',
+    ):
+        asyncio.run_coroutine_threadsafe(theirs.socket.send_str(text), providers.loop).result(5)
+    asyncio.run_coroutine_threadsafe(
+        theirs.socket.send_str(r'{"type":"ConversationText","role":"user","content":"Half \ud83d"}'), providers.loop
+    ).result(5)
+    async with asyncio.timeout(5):
+        while ev.Transcript("user", "Half �") not in heard.events:
+            await asyncio.sleep(0.01)
+    await session.close()
+
+    assert heard.events.count(ev.UnknownEvent("(unreadable)")) == 2
+    assert not any(isinstance(event, ev.Failed) for event in heard.events)
+    assert caplog.text.count("cannot be read") == 1
+
+
 async def test_audio_is_refused_while_the_provider_does_not_keep_up(providers):
     session = make_session(providers, heard := Heard())
     await session.open()

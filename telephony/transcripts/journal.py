@@ -14,6 +14,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from itertools import islice
 
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
@@ -29,6 +30,7 @@ from thanos.redis import TIMEOUT_S, async_client
 
 logger = logging.getLogger("telephony.transcripts")
 
+BATCH_SIZE = 200  # entries written to the database or the file at once
 QUEUE_SIZE = 10_000  # entries of one call, which makes one or two a second: an hour and more without any store
 REMEMBER_S = 5.0
 REDIS_REST_S = 2.0  # after a failure, before Redis is tried again
@@ -104,15 +106,15 @@ class Journal:
             self._give_up()
 
     async def _write_first(self) -> None:
-        """Make the oldest entry durable, however long it takes, then take it out of the queue."""
-        (entry, sealed), pause_s = self._queue[0], FIRST_PAUSE_S
-        self._remember(entry)
-        while not await self._is_durable(sealed):
+        """Make the oldest entry durable, however long it takes, then take it out of the queue; those behind it, too."""
+        pause_s = FIRST_PAUSE_S
+        while not (count := await self._make_durable()):
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        self._queue.popleft()
-        losses.entries_waiting -= 1
-        await self._publish(entry)
+        written = [self._queue.popleft()[0] for _ in range(count)]
+        losses.entries_waiting -= count
+        for entry in written:
+            await self._publish(entry)
 
     def _give_up(self) -> None:
         """The last try, without a thread or a loop to wait for."""
@@ -127,13 +129,20 @@ class Journal:
             logger.exception("The process ends, and a call's words could not be written.", extra=self._extra())
             _lose(len(left), self._call_id)
 
-    async def _is_durable(self, sealed: bytes) -> bool:
-        """Try all there is; tell whether one of them took the entry, which is the last of the recent ones."""
+    async def _make_durable(self) -> int:
+        """Try all there is; return how many entries from the head of the queue on are durable now."""
         try:
-            return await self._put_into_redis(sealed) or await self._write_directly([entry for _, entry in self._recent])
+            entry, sealed = self._queue[0]
+            if await self._put_into_redis(sealed):
+                self._remember(entry)
+                return 1
+            batch = [entry for entry, _ in islice(self._queue, BATCH_SIZE)]
+            if await self._write_directly([*(entry for _, entry in self._recent), *batch]):
+                self._recent.clear()  # they are where Redis cannot lose them
+                return len(batch)
         except Exception:  # whatever it was, the words come first
-            logger.exception("A transcript entry could not be written; it is tried again.", extra=self._extra())
-            return False
+            logger.exception("Transcript entries could not be written; they are tried again.", extra=self._extra())
+        return 0
 
     def _remember(self, entry: Entry) -> None:
         now = time.monotonic()

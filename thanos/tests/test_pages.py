@@ -19,7 +19,7 @@ def test_a_page_that_does_not_exist_is_ours(visit, owner):
     response = visit(owner).get("/no/such/page/")
 
     assert response.status_code == 404
-    assert b"Nothing is here" in response.content
+    assert b"Page not found" in response.content
 
 
 def test_the_style_page_is_for_development(visit, owner, settings):

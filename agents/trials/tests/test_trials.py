@@ -253,7 +253,7 @@ def test_a_finished_call_is_made_a_scenario(visit, owner, in_alice, stranger):
     add_message(call, 1, "assistant", "Hello.")
     add_message(call, 2, "user", "When are you open?")
     client = visit(owner)
-    assert "Make a scenario of it" in client.get(call.get_absolute_url()).content.decode()
+    assert "Turn into a test" in client.get(call.get_absolute_url()).content.decode()
     made = client.post(f"{call.get_absolute_url()}scenario/")
     scenario = Scenario.objects.get()
     assert made.url == f"/agents/trials/{scenario.pk}/edit/"

@@ -14,6 +14,7 @@ from crm.email.rendering.sources import Source
 from crm.enums import FieldType
 from crm.fieldtypes import to_text
 from crm.models import Contact, CustomField
+from crm.names import given_name
 from tenants.context import current_tenant, in_public
 from tenants.models import PhoneNumber, Tenant
 
@@ -155,8 +156,8 @@ def _custom(field: CustomField, zone: ZoneInfo) -> Read:
 
 
 def _first_name(contact: Contact) -> str:
-    words: list[str] = contact.contact_name.split()
-    return words[0] if words else ""
+    """The name somebody is called by; empty where it cannot be told, so that a template's fallback is used."""
+    return given_name(contact.contact_name)
 
 
 _CONTACT: dict[str, Read] = {

@@ -93,7 +93,7 @@ def form(chosen, **values):
 def test_an_empty_list_says_what_to_do(client, bobs):
     page = client.get(LIST)
 
-    assert "Nothing has been sent to many yet" in text_of(page)
+    assert "No campaigns yet" in text_of(page)
     assert "Bob" not in text_of(page)
 
 

@@ -80,7 +80,6 @@ def test_the_list_shows_who_and_why(client, entries, bobs):
         ("?address=cleo@example.com", []),
         ("?address=ben", []),  # found by the whole of it only
         ("?address=secret@bob.test", []),
-        ("?address=%00", ["ann@example.com", "ben@example.com", "ben@example.com"]),
         ("?reason=nonsense&page=nonsense", ["ann@example.com", "ben@example.com", "ben@example.com"]),
     ],
 )

@@ -292,7 +292,7 @@ def test_while_stripe_is_away_news_wait(connected, ann, owner, shop, providers):
 
 
 def context(alice, number: str = "+15557001") -> ToolContext:
-    return ToolContext("c1", alice.schema_name, "", number)
+    return ToolContext("c1", alice.schema_name, "", number, caller_verified=True)
 
 
 def test_an_agent_learns_of_the_caller_s_own_account(connected, ann, owner, shop, alice):

@@ -162,7 +162,7 @@ class VoiceAgentSession:
 
     def _tell_if_cut(self, prompt: str) -> None:
         if len(prompt) > MANAGED_PROMPT_LIMIT:
-            said = f"{len(prompt)} characters, of which the middle was left out: the provider takes {MANAGED_PROMPT_LIMIT}."
+            said = f"The prompt has {len(prompt)} characters, and the provider reads {MANAGED_PROMPT_LIMIT}."
             self._on_event(Notice("PROMPT_CUT", said))
 
     def _send(self, data: bytes) -> None:
