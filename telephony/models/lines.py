@@ -44,7 +44,7 @@ class Line(models.Model):
         blank=True, help_text="What the agent is, knows and should do. With an agent chosen: what this line adds to it."
     )
     variables = models.JSONField(
-        default=dict, blank=True, validators=[check_variables], help_text="Variables, on this line alone."
+        default=dict, blank=True, validators=[check_variables], help_text="Names for prompts, on this line alone."
     )
     greeting = models.TextField(blank=True, help_text="Said first. Empty: the caller speaks first.")
     language = models.CharField(max_length=16, help_text="Such as en or de-AT; the carrier's voice uses it too.")
