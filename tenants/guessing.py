@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import time
 
-from allauth.core.internal.ratelimit import get_ip
+from allauth.core.internal.ratelimit import truncate_ip
 from django.core.cache import cache
 from django.db import connection
 from django.http import HttpRequest
+
+from tenants.audit import client_address
 
 FREE_FAILURES = 20  # of one account within an hour, from everywhere
 STEP_S = 0.1
@@ -23,7 +25,7 @@ WINDOW_S = 3600
 
 def key_of(request: HttpRequest, email: str) -> str:
     """Return what failures are counted by: the account, as asked for from this address (of IPv6, its network)."""
-    return f"{get_ip(request)}|{email.strip().casefold()}"
+    return f"{truncate_ip(client_address(request) or '')}|{email.strip().casefold()}"
 
 
 def note_failure(email: str) -> None:

@@ -120,7 +120,7 @@ def member_remove(request: MemberRequest, membership_id: int) -> HttpResponse:
 @login_required
 def sign_ins_end(request: HttpRequest) -> HttpResponse:
     """Sign the person out on every machine, this one included."""
-    user = User.objects.get(pk=request.user.pk)
+    user = User.objects.get(pk=request.user.pk or 0)
     tenant: Tenant = request.tenant  # type: ignore[attr-defined]
     people_services.end_sign_ins(user=user, tenant=tenant, ip_address=client_address(request))
     logout(request)

@@ -260,8 +260,8 @@ def _name() -> str:
 
 
 def _files_dir() -> Path:
-    options: Any = settings.STORAGES["default"]["OPTIONS"]
-    return Path(options["location"])
+    chosen: dict[str, Any] = settings.STORAGES["default"]
+    return Path(chosen["OPTIONS"]["location"])
 
 
 def _address(dbname: str) -> dict[str, str]:

@@ -55,7 +55,7 @@ class ValidText:
             read()
             check_form(request._post, request._files)  # type: ignore[attr-defined]
 
-        request._load_post_and_files = read_and_check  # type: ignore[attr-defined]
+        request._load_post_and_files = read_and_check  # type: ignore[attr-defined, method-assign]
 
 
 class NoStore:

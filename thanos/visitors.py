@@ -35,16 +35,16 @@ async def is_known(scope: dict[str, Any]) -> bool:
     except CookieError:
         key = None
     try:
-        return await database_sync_to_async(_has_row, thread_sensitive=False)(
-            headers.get(b"host", ""), token if scheme.lower() == "bearer" else "", key.value if key else ""
-        )
+        look = database_sync_to_async(_has_row, thread_sensitive=False)
+        shown = token if scheme.lower() == "bearer" else ""
+        return bool(await look(headers.get(b"host", ""), shown, key.value if key else ""))
     except (DatabaseError, InterfaceError):
         return False
 
 
 def _is_jwt(token: str) -> bool:
     try:
-        return bool(AccessToken(token).get(PROOF))
+        return bool(AccessToken(token).get(PROOF))  # type: ignore[arg-type]
     except TokenError:
         return False
 
