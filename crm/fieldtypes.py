@@ -251,8 +251,8 @@ def _numbers(text: str) -> dict[str, Decimal]:
         text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
         if "٫" in text:  # Arabic marks have one meaning only
             text = text.replace("٬", "").replace("٫", ".")
-            found = _numbers(text)
-            return {".": found["."]} if "." in found else {}
+            read = _numbers(text)
+            return {".": read["."]} if "." in read else {}
         text = text.replace("٬", "'")
     sign = ""
     if text.startswith("(") and text.endswith(")"):  # as bookkeepers write what is owed

@@ -183,7 +183,8 @@ def _text_of(part: Any) -> str:
         return part
     if not isinstance(part, dict):
         return ""
-    resource = part.get("resource") if isinstance(part.get("resource"), dict) else {}
+    resource: Any = part.get("resource")
+    resource = resource if isinstance(resource, dict) else {}
     for text in (part.get("text"), resource.get("text"), part.get("uri"), resource.get("uri")):
         if isinstance(text, str) and text:
             return text

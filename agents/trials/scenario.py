@@ -154,7 +154,7 @@ class _Loader(yaml.SafeLoader):
     nested = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
             raise yaml.composer.ComposerError(None, None, "write it out instead of *referring* to it", event.start_mark)
         self.nested += 1

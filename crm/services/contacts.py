@@ -102,7 +102,7 @@ def columns(
     now: datetime | None = None,
 ) -> dict[str, Any]:
     """Return what the columns hold for checked values: blind indexes and dates of facts included."""
-    found = {
+    found: dict[str, Any] = {
         name: to_stored(value) if isinstance(value, str) else value for name, value in values.items() if name not in FLAGS
     }
     if "tags" in found:

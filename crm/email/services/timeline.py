@@ -148,7 +148,7 @@ def _entry(message: EmailMessage, contact_id: int, subject: str, text: str, now:
 def _insert(entries: list[Interaction], message_ids: list[UUID]) -> None:
     Interaction.objects.bulk_create(entries)
     bring_up_to_date(message_ids=message_ids)
-    contact_ids = sorted({entry.contact_id for entry in entries})
+    contact_ids = sorted({entry.contact_id for entry in entries if entry.contact_id is not None})
     touch(*contact_ids)
     items = ((interaction_payload(entry), f"interaction:{entry.pk}") for entry in entries)
     emit_many(event=Event.INTERACTION_ADDED, items=items)
