@@ -260,7 +260,7 @@ def _name() -> str:
 
 
 def _files_dir() -> Path:
-    chosen: dict[str, Any] = settings.STORAGES["default"]
+    chosen: Any = settings.STORAGES["default"]
     return Path(chosen["OPTIONS"]["location"])
 
 

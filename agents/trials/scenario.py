@@ -156,7 +156,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "write it out instead of *referring* to it", event.start_mark)
+            mark: Any = event.start_mark
+            raise yaml.composer.ComposerError(None, None, "write it out instead of *referring* to it", mark)
         self.nested += 1
         if self.nested > MAX_DEPTH:
             raise yaml.composer.ComposerError(None, None, "it is nested too deeply", event.start_mark)

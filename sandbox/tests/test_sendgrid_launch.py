@@ -95,7 +95,7 @@ def test_pages_say_so_and_lead_to_the_outbox(visit, owner, settings):
     finally:
         env.sandboxed_providers, env.sandbox_url = before
 
-    assert "<strong>twilio, deepgram and sendgrid</strong>" in played
+    assert "<strong>Twilio, Deepgram and SendGrid</strong> are simulated" in played
     assert 'href="http://127.0.0.1:7/sandbox/mail"' in played
-    assert "<strong>twilio</strong>" in other
+    assert "<strong>Twilio</strong> is simulated" in other
     assert "/sandbox/mail" not in other

@@ -118,7 +118,7 @@ def _is_empty(name: str, is_custom: bool) -> Q | None:
     if name in _PLAIN:
         return Q(**{name: ""})
     match name:
-        case "first_name":
+        case "first_name":  # a name that has no given name is found out when the mailing is prepared
             return Q(contact_name="")
         case "phone":
             return Q(phone_indexes=[])
