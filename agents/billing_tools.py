@@ -62,6 +62,8 @@ async def _run(context: ToolContext, arguments: dict[str, Any]) -> ToolOutcome:
 get_billing_status = register(
     Tool(
         name="get_billing_status",
+        title="Billing status",
+        summary="Tells callers about their subscription, open invoices and last payment. It changes nothing.",
         description="Look up the caller's own subscription, open invoices and last payment. Only by the number they call"
         " from; it cannot take payments or change anything. When the answer says needs_proof, say the sentence in `say`,"
         " and call this again with what the caller answers as proof.",

@@ -223,12 +223,21 @@ def _origin(context: ToolContext) -> dict[str, Any]:
     return {"from_call": context.call_id}
 
 
-def _tool(name: str, description: str, properties: dict[str, Any], work: Work, required: tuple[str, ...] = ()) -> Tool:
+def _tool(
+    name: str,
+    description: str,
+    properties: dict[str, Any],
+    work: Work,
+    required: tuple[str, ...] = (),
+    *,
+    title: str,
+    summary: str,
+) -> Tool:
     async def run(context: ToolContext, arguments: dict[str, Any]) -> ToolOutcome:
         return ToolOutcome(await run_in_tenant(context, work, context, to_valid_json(arguments)))
 
     parameters = {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
-    return register(Tool(name=name, description=description, parameters=parameters, run=run))
+    return register(Tool(name=name, description=description, parameters=parameters, run=run, title=title, summary=summary))
 
 
 def _text(description: str, limit: int = 200) -> dict[str, Any]:
@@ -244,6 +253,8 @@ _tool(
         "proof": _text("The postal code or e-mail address the caller gives to prove who they are. Only when it is needed."),
     },
     look_up_contact,
+    title="Look up the caller",
+    summary="Tells the agent what your contacts say about the caller, once the caller has proved who they are.",
 )
 _tool(
     "save_contact_details",
@@ -261,6 +272,8 @@ _tool(
         "phone": _text("A number to call back, only if the caller's own is withheld.", 40),
     },
     save_contact_details,
+    title="Save contact details",
+    summary="Fills in the caller's name, company, e-mail and address in your contacts.",
 )
 _tool(
     "add_note",
@@ -268,6 +281,8 @@ _tool(
     {"text": _text("What they should know.", 5000)},
     add_note,
     ("text",),
+    title="Add a note",
+    summary="Writes a note on the caller's timeline.",
 )
 _tool(
     "create_task",
@@ -279,6 +294,8 @@ _tool(
     },
     create_task,
     ("subject",),
+    title="Create a task",
+    summary="Puts a task for your team on the caller's contact.",
 )
 _tool(
     "take_message",
@@ -291,6 +308,8 @@ _tool(
     },
     take_message,
     ("message",),
+    title="Take a message",
+    summary="Passes a message on to your team as a task, also from callers who withhold their number.",
 )
 _tool(
     "set_do_not_contact",
@@ -298,4 +317,6 @@ _tool(
     "Then tell them the sentence in `say`.",
     {},
     set_do_not_contact,
+    title="Do not contact",
+    summary="Marks the caller as somebody who wants no calls, texts or e-mails.",
 )

@@ -52,7 +52,7 @@ class AgentForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["tools"].choices = [(tool.name, tool.name) for tool in all_tools()]  # type: ignore[attr-defined]
+        self.fields["tools"].choices = [(tool.name, tool.label) for tool in all_tools()]  # type: ignore[attr-defined]
 
     @classmethod
     def for_agent(cls, agent: Agent, version: AgentVersion, data: Any = None) -> AgentForm:

@@ -11,11 +11,12 @@ import re
 import unicodedata
 from typing import Any
 
-# XML 1.0, section 2.2 allows tab, line feed and carriage return of the control characters, and no surrogates.
-_INVALID = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# XML 1.0, section 2.2 allows tab, line feed and carriage return of the control characters, and no surrogates; it advises
+# against those from U+007F to U+009F but the line end U+0085, and spreadsheets drop them.
+_INVALID = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _SEPARATORS = dict.fromkeys(map(ord, "\x0b\x0c\x1c\x1d\x1e\x1f"), " ")
-_REMOVED = dict.fromkeys([*range(9), *range(0x0E, 0x1C)])
+_REMOVED = dict.fromkeys([*range(9), *range(0x0E, 0x1C), *range(0x7F, 0x85), *range(0x86, 0xA0)])
 _TABLE = _SEPARATORS | _REMOVED | {0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}
 
 

@@ -16,9 +16,9 @@ import uvloop
 from picows import WSMsgType
 
 from bench.load import Call, Load
-from bench.product import Carrier, Product
+from bench.product import Carrier, Product, incoming_form, sign
 from bench.report import Result, percentile
-from sandbox.fuzz import deepgram_messages, twilio_messages
+from sandbox.fuzz import deepgram_messages, twilio_forms, twilio_messages
 
 MESSAGES = 10_000  # of each protocol
 CALLS = 5  # that hear them
@@ -50,6 +50,10 @@ async def _soak(product: Product) -> list[Result]:
         await asyncio.gather(_send_as_carrier(calls), _send_as_agent(load, calls))
         took_s = time.monotonic() - begun
         await asyncio.sleep(1.0)
+        quiet.round_trips_s = []
+        posted = time.monotonic()
+        refused = await _post_as_carrier(product, session)
+        posting_s = time.monotonic() - posted
         talking.cancel()
         dead = await _dead([*calls, quiet])
         fates = await asyncio.to_thread(_fates, product, [*calls, quiet])
@@ -60,6 +64,10 @@ async def _soak(product: Product) -> list[Result]:
     return [
         Result("soak", "broken messages of the carrier", MESSAGES, "", note=note),
         Result("soak", "broken messages of the voice agent", MESSAGES, "", note=note),
+        Result("soak", "odd forms to the carrier's webhooks", MESSAGES, "", note=f"in {posting_s:.0f} s, all signed"),
+        Result(
+            "soak", "forms that were not answered with 200, 204 or 400", len(refused), "", 0, note=", ".join(refused)[:300]
+        ),
         Result("soak", "exceptions and answers of 500 in the log", len(faults), "", 0, note="; ".join(faults)[:300]),
         Result("soak", "calls that carry no audio afterwards", dead, f"of {CALLS + 1}", 0, note=fates),
         Result("soak", "longest round trip of a frame before", max(before) * 1000, "ms", note=times[0]),
@@ -93,6 +101,23 @@ async def _send_as_carrier(calls: Sequence[Call]) -> None:
 async def _send_as_agent(load: Load, calls: Sequence[Call]) -> None:
     async for call, data in _paced(list(deepgram_messages(1, MESSAGES)), calls):
         load.agents[call.number].send(WSMsgType.TEXT, data)
+
+
+async def _post_as_carrier(product: Product, session: aiohttp.ClientSession) -> list[str]:
+    """Post odd forms, a few at a time; return the answers that are neither a good one nor say what is wrong."""
+    forms = twilio_forms(1, MESSAGES)
+    refused: list[str] = []
+
+    async def one_after_another() -> None:
+        for name, odd in forms:
+            url, form = f"{product.url}/api/webhooks/{name}", incoming_form("") | odd
+            async with session.post(url, data=form, headers=sign(url, form)) as response:
+                await response.read()
+                if response.status not in (200, 204, 400):
+                    refused.append(f"{name} {response.status}")
+
+    await asyncio.gather(*(one_after_another() for _ in range(8)))
+    return refused
 
 
 async def _paced(messages: list[bytes], calls: Sequence[Call]) -> AsyncIterator[tuple[Call, bytes]]:

@@ -51,6 +51,32 @@ RAW = [
     b'{"type":1e999,"event":1e999}',
 ]  # fmt: skip
 
+WEBHOOKS = [
+    "incoming-call", "call-continue", "call-briefing", "call-status", "recording-status", "sms-status", "incoming-sms"
+]  # fmt: skip
+FORM_FIELDS = {
+    "CallSid": "CA" + "7" * 32,
+    "From": "+15557654321",
+    "CallStatus": "completed",
+    "CallDuration": "7",
+    "Direction": "inbound",
+    "StirVerstat": "TN-Validation-Passed-A",
+    "Digits": "1",
+    "DialCallStatus": "no-answer",
+    "DialCallDuration": "3",
+    "RecordingSid": "RE" + "7" * 32,
+    "RecordingStatus": "completed",
+    "RecordingDuration": "9",
+    "MessageSid": "SM" + "7" * 32,
+    "MessageStatus": "delivered",
+    "Body": "When are you open?",
+    "NumMedia": "0",
+}
+ODD_FIELDS = [
+    *(text for text in ODD_TEXTS if HALF not in text),  # a form is UTF-8, which half an emoji cannot be written in
+    "A" * 5000, "sip:+15557654321@10.0.0.1", "+266696687", "²", "-1", "99999999999999", "true", "+1\x00555", "💥" * 90,
+]  # fmt: skip
+
 MEDIA = base64.b64encode(b"\xff" * 160).decode()
 TWILIO: list[dict[str, Any]] = [
     {"event": "connected", "protocol": "Call", "version": "1.0.0"},
@@ -92,6 +118,20 @@ def twilio_messages(seed: int, count: int) -> Iterator[bytes]:
 
 def deepgram_messages(seed: int, count: int) -> Iterator[bytes]:
     return _messages(random.Random(seed), count, DEEPGRAM, is_ending=_ends_session)
+
+
+def twilio_forms(seed: int, count: int) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the name of a webhook and what is posted to it; none of them begins a call that anybody would answer."""
+    chance = random.Random(seed)
+    for number in range(count):
+        form = {**FORM_FIELDS, "CallSid": f"CA{number:032d}", "MessageSid": f"SM{number:032d}"}
+        for _ in range(chance.randint(1, 4)):
+            name = chance.choice([*FORM_FIELDS, "To", "AccountSid", "Sparkle"])
+            if chance.random() < 0.2:
+                form.pop(name, None)
+            else:
+                form[name] = chance.choice(ODD_FIELDS)
+        yield chance.choice(WEBHOOKS), form
 
 
 def _ends_stream(message: dict[str, Any]) -> bool:

@@ -214,7 +214,7 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["language"] = forms.ChoiceField(
             choices=choices, help_text="What callers speak. The listening model and all voices must know it."
         )
-        self.fields["tools"].choices = [(tool.name, tool.name) for tool in all_tools("call")]  # type: ignore[attr-defined]
+        self.fields["tools"].choices = [(tool.name, tool.label) for tool in all_tools("call")]  # type: ignore[attr-defined]
         self.fields["hours"].widget.attrs["rows"] = 4
         self.fields["variables"].widget.attrs["rows"] = 3
 

@@ -41,6 +41,8 @@ def _text(context: ToolContext, text: str) -> dict[str, Any]:
 end_call = register(
     Tool(
         name="end_call",
+        title="End the call",
+        summary="Hangs up once both sides have said goodbye.",
         description="End the telephone call. Use it only after both sides have said goodbye.",
         parameters={
             "type": "object",
@@ -55,6 +57,8 @@ end_call = register(
 transfer_to_person = register(
     Tool(
         name="transfer_to_person",
+        title="Transfer to a person",
+        summary="Puts the caller through to the line's transfer number.",
         description="Connect the caller to a person. Tell them first. Use it when they ask for one, or you cannot help.",
         parameters={
             "type": "object",
@@ -69,6 +73,8 @@ transfer_to_person = register(
 consult_specialist = register(
     Tool(
         name="consult_specialist",
+        title="Ask a specialist",
+        summary="Has your other agents answer a difficult question, if the caller agrees.",
         description="Have specialists answer a question that you cannot answer well, or that the caller wants an expert "
         "for. The caller is asked for consent by itself: do not ask, and say nothing until you are told what they found.",
         parameters={
@@ -90,6 +96,8 @@ consult_specialist = register(
 send_sms = register(
     Tool(
         name="send_sms",
+        title="Send a text",
+        summary="Texts the caller something in writing, such as an address or a link.",
         description="Send the caller a text message with what they want to have in writing, such as an address or a link. "
         "Ask first. It goes to the number they call from.",
         parameters={

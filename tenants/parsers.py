@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from typing import Any
 
 from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse
 from rest_framework import parsers
 from rest_framework.exceptions import ParseError
 
 from base.jsontext import JSONTextError, decode
+
+
+View = Callable[[HttpRequest], HttpResponse]
+
+
+def takes_any_text(view: View) -> View:
+    """Have a view's form not checked: what strangers write to somebody is kept, whatever is in it, once it is made valid."""
+
+    @wraps(view)
+    def told(request: HttpRequest) -> HttpResponse:
+        request.takes_any_text = True  # type: ignore[attr-defined]
+        return view(request)
+
+    return told
 
 
 def check_form(fields: Any, files: Any = ()) -> None:

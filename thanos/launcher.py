@@ -107,12 +107,23 @@ def listen(host: str, port: int) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
-    except OSError as error:
-        raise LaunchError(
-            f"Port {port} on {host} cannot be used ({error.strerror}). Choose another: make run PORT=8010"
-        ) from None
+    except (OSError, OverflowError) as error:
+        sock.close()
+        why = getattr(error, "strerror", None) or "no port has that number"
+        raise LaunchError(f"Port {port} on {host} cannot be used ({why}). Choose another: make run PORT=8010") from None
     sock.listen(1024)
     sock.set_inheritable(True)
+    return sock
+
+
+def listen_as_before(kept: Path) -> socket.socket:
+    """Return a socket on the loopback port that `kept` names, so that the outbox keeps its address; else on any, kept now."""
+    before = kept.read_text().strip() if kept.exists() else ""
+    try:
+        return listen("127.0.0.1", int(before))
+    except (ValueError, LaunchError):
+        sock = listen("127.0.0.1", 0)
+    kept.write_text(f"{sock.getsockname()[1]}\n")
     return sock
 
 
@@ -194,7 +205,7 @@ class Launcher:
         """Point every provider without a key at the sandbox; return the providers it plays."""
         played = []
         defaults = Environment.model_fields
-        sandbox_socket = listen("127.0.0.1", 0)
+        sandbox_socket = listen_as_before(env.state_dir / "sandbox.port")
         self._sandbox_socket = sandbox_socket
         url = f"http://127.0.0.1:{sandbox_socket.getsockname()[1]}"
         secret = hashlib.sha256(f"sandbox:{env.secret_key}".encode()).hexdigest()

@@ -31,7 +31,8 @@ class VaryOnHtmx:
 class ValidText:
     """Refuses text in addresses and forms that no column of the database takes: NUL, and what is not Unicode.
 
-    Whoever means well never sends it, and without this each place that looks something up would have to ask.
+    Whoever means well never sends it, and without this each place that looks something up would have to ask. A view that
+    `takes_any_text` makes its form valid itself.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -53,7 +54,8 @@ class ValidText:
 
         def read_and_check() -> None:
             read()
-            check_form(request._post, request._files)  # type: ignore[attr-defined]
+            if not getattr(request, "takes_any_text", False):
+                check_form(request._post, request._files)  # type: ignore[attr-defined]
 
         request._load_post_and_files = read_and_check  # type: ignore[attr-defined, method-assign]
 

@@ -25,6 +25,8 @@ async def _run(context: ToolContext, arguments: dict[str, Any]) -> ToolOutcome:
 search_knowledge = register(
     Tool(
         name="search_knowledge",
+        title="Search knowledge",
+        summary="Looks in your documents before it answers questions about services, prices or rules.",
         description="Look up what this organisation has written down: services, prices, rules, how things are done. Use it "
         "before you answer such a question. When nothing was found, tell the sentence in `say` and do not guess.",
         parameters={

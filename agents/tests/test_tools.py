@@ -108,3 +108,12 @@ async def test_without_a_person_the_agent_is_told():
 
     with pytest.raises(ToolError, match="No person"):
         await run_tool(telephony_tools.transfer_to_person, nobody, "{}")
+
+
+def test_each_tool_of_ours_says_to_people_what_it_does(in_alice):
+    """What a model reads ("Then tell them the sentence in `say`") is nothing an owner should have to read."""
+    ours = [tool for tool in module.all_tools() if ".tests." not in tool.run.__module__]
+    assert {"end_call", "take_message", "search_knowledge", "get_billing_status"} <= {tool.name for tool in ours}
+    for tool in ours:
+        assert tool.title and tool.label != tool.name, tool.name
+        assert tool.summary.endswith(".") and len(tool.summary) < 120 and "`" not in tool.summary, tool.name

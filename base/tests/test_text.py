@@ -30,6 +30,7 @@ def test_valid_text_is_left_alone(text: str) -> None:
 def test_what_becomes_of_each_kind() -> None:
     assert to_valid("half \ud83d of one") == "half � of one"
     assert to_valid("both \ud83d\ude00 halves") == "both 😀 halves"
+    assert to_valid("\x7fa\x92s\x85\xa0") == "as\x85\xa0"
     assert to_valid("a\x0bb\x00c\x01d\te\nf") == "a bcd\te\nf"
 
 

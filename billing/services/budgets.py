@@ -77,16 +77,22 @@ def highest(found: list[Standing]) -> Level:
 
 
 def tell_levels(*, tenant: Tenant, now: datetime | None = None) -> list[BudgetAlert]:
-    """Note and tell every level that was newly reached; return those alerts. Once for each period, whoever asks when."""
+    """Note and tell the highest level that each period has newly reached; return those alerts. Safe to ask at any time.
+
+    A level that was passed on the way (a new limit, one dear call) is not told as well: one message says it all.
+    """
     budget = Budget.objects.filter(tenant=tenant).first()
     if budget is None:
         return []
     new = []
     for one in standings(tenant=tenant, budget=budget, now=now):
         # What is set aside is not spent yet: only what the ledger says is told.
-        for level in Level:
-            if Level.NONE < level <= level_for(one.spent, one.limit, budget.percents):
-                new += _note(tenant, budget, one.period, one.begins, "", level, one.spent, one.limit)
+        reached = level_for(one.spent, one.limit, budget.percents)
+        told = BudgetAlert.objects.filter(
+            tenant=tenant, period=one.period, begins=one.begins, subject="", level__gte=reached
+        )
+        if reached > Level.NONE and not told.exists():
+            new += _note(tenant, budget, one.period, one.begins, "", reached, one.spent, one.limit)
     return new
 
 

@@ -114,7 +114,7 @@ def test_a_budget_is_set_told_and_shown_everywhere(alice, owner, visit, used):
     assert answer.status_code == 302
     assert Budget.objects.get(tenant=alice).monthly == Decimal("0.60")
     assert AuditEvent.objects.filter(tenant=alice, action="budget-changed").exists()
-    assert {alert.level for alert in BudgetAlert.objects.filter(tenant=alice)} == {Level.INFO, Level.WARNING}
+    assert [alert.level for alert in BudgetAlert.objects.filter(tenant=alice)] == [Level.WARNING]
     assert "Most of the budget is used" in client.get("/").content.decode()
     page = client.get("/billing/budget/").content.decode()
     assert "$0.52" in page and "$0.60" in page
@@ -152,9 +152,9 @@ def test_members_are_not_told_of_money(alice, member, owner, visit, used):
 
 def test_each_level_is_told_once_by_mail_and_webhook(alice, bob, used, in_alice, owner, admin, member):
     WebhookEndpoint.objects.create(url="https://example.com/hook", secret="s", events=["budget.reached"])
-    Budget.objects.filter(tenant=alice).update(monthly=Decimal("0.60"))
 
-    for _ in range(3):
+    for limit in ("1.00", "1.00", "0.60", "0.60", "1.00"):  # used up by half, then by most, and half once more
+        Budget.objects.filter(tenant=alice).update(monthly=Decimal(limit))
         for alert in tell_levels(tenant=alice):
             send_alert(alert_id=alert.pk)
     for alert in BudgetAlert.objects.all():
@@ -166,6 +166,16 @@ def test_each_level_is_told_once_by_mail_and_webhook(alice, bob, used, in_alice,
     assert {delivery.payload["level"] for delivery in WebhookDelivery.objects.all()} == {"info", "warning"}
     with entered(bob):
         assert not WebhookDelivery.objects.exists()
+
+
+def test_levels_that_are_passed_at_once_are_told_as_one(alice, used, in_alice):
+    Budget.objects.filter(tenant=alice).update(daily=Decimal("0.10"), monthly=Decimal("0.10"))
+
+    told = {(alert.period, alert.level) for alert in tell_levels(tenant=alice)}
+
+    assert told == {(Period.DAY, Level.EMERGENCY), (Period.MONTH, Level.EMERGENCY)}
+    Budget.objects.filter(tenant=alice).update(daily=Decimal("0.60"))
+    assert tell_levels(tenant=alice) == []
 
 
 def test_every_limit_stands_where_its_own_period_does(alice, bob, used, rate):
@@ -198,7 +208,7 @@ def test_a_new_period_is_told_anew(alice, used, in_alice):
     BudgetAlert.objects.update(begins=timezone.now().date() - timedelta(days=1))
 
     assert tell_levels(tenant=alice)
-    assert BudgetAlert.objects.filter(period=Period.DAY).count() == 4
+    assert BudgetAlert.objects.filter(period=Period.DAY).count() == 2
 
 
 # --- plan ------------------------------------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ def _html(data: bytes, charset: str) -> str:
 
 def clean(text: str) -> str:
     """Return the text without what a database or a screen cannot hold."""
-    return to_valid(text).replace("\x7f", "")
+    return to_valid(text)
 
 
 def read_inbound(form: Form) -> Inbound:

@@ -143,7 +143,7 @@ class _Lines:
             if _SEP.fullmatch(line):
                 line = "\n"
         self.number += 1
-        return to_stored(line).replace("\x7f", "")
+        return to_stored(line)
 
 
 # --- XLSX ------------------------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def cell_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        text = to_stored(value[: MAX_CELL + 1]).replace("\x7f", "")
+        text = to_stored(value[: MAX_CELL + 1])
         return undo_defusing(text) if text[:1] == "'" else text
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -95,7 +95,6 @@ def test_a_contact_is_made_changed_and_put_into_the_bin(api, in_alice, owner):
         ({"contact_name": "A", "owner": 424242}, "owner"),
         ({"contact_name": "A", "custom_fields": {"nope": 1}}, "custom_fields"),
         ({"contact_name": "A", "status": "nope"}, "status"),
-        ({"contact_name": "A", "notes": "\0"}, "notes"),
     ],
 )
 def test_what_does_not_fit_is_named(data, field, api, in_alice):

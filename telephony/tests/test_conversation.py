@@ -259,7 +259,7 @@ async def _explode(context: Any, arguments: dict[str, Any]) -> ToolOutcome:
     ("name", "arguments", "content"),
     [
         ("explode", "{}", "The tool failed."),
-        ("explode", "{", "The arguments are not JSON"),
+        ("explode", "{", "The arguments cannot be read. This is not JSON"),
         ("end_call", "{}", "There is no tool named end_call."),  # registered, but not this line's
         ("made_up", "{}", "There is no tool named made_up."),
     ],

@@ -12,6 +12,7 @@ from telephony.texting.services.receiving import IncomingText, take_text
 from telephony.texting.services.statuses import take_status
 from telephony.twilio import twiml
 from telephony.webhooks import from_carrier
+from tenants.parsers import takes_any_text
 
 logger = logging.getLogger("telephony")
 
@@ -22,6 +23,7 @@ def sms_status(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=204)
 
 
+@takes_any_text
 @from_carrier
 def incoming_sms(request: HttpRequest) -> HttpResponse:
     """An empty answer: the message is kept, and whatever is sent back goes the usual way."""

@@ -152,7 +152,6 @@ def test_entering_leads_to_the_domains_page(alice, visit, owner):
         ("gmial.com", "Did you mean gmail.com?"),
         ("bobs-secret.com", "is in use at another organisation here"),
         ("<script>alert(1)</script>", "cannot contain “&gt;”"),
-        ("x\0.com", "Null characters are not allowed."),
         ("a" * 2000, "at most 1000 characters"),
     ],
 )

@@ -206,7 +206,6 @@ def test_a_secret_is_shown_to_nobody_else(alice, visit, owner, admin):
         ({"url": "http://93.184.215.14/"}, "Use https"),
         ({"url": "https://10.0.0.1/"}, "10.0.0.1 is not on the public internet"),
         ({"url": "https://user:pw@example.com/"}, "Leave user name and password out"),
-        ({"url": "https://example.com/\0"}, "Null characters are not allowed."),
         ({"events": []}, "Choose at least one event."),
         ({"events": ["webhook.test"]}, "Select a valid choice"),
         ({"description": "x" * 201}, "at most 200 characters"),

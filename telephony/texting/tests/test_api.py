@@ -58,7 +58,7 @@ def test_conversations_and_what_was_said(conversation, visit, owner):
     assert client.get(TEXTS, {"unread": "true"}).json()["results"] == []
 
 
-@pytest.mark.parametrize("query", [{"number": "\x00"}, {"contact": "x"}, {"contact": "9" * 30}, {"unread": "maybe"}])
+@pytest.mark.parametrize("query", [{"contact": "x"}, {"contact": "9" * 30}, {"unread": "maybe"}])
 def test_filters_that_make_no_sense_are_no_error(conversation, visit, owner, query):
     assert visit(owner).get(TEXTS, query).status_code == 200
 

@@ -109,19 +109,17 @@ def test_pages_of_the_list_leave_nobody_out(in_alice, visit, owner, monkeypatch)
     assert seen[:3] == ["words 6", "words 3", "words 0"]
 
 
-@pytest.mark.parametrize("cursor", ["x", "W10", "%00", "eyJhIjoxfQ", "W3RydWUsICJ4IiwgMV0"])
+@pytest.mark.parametrize("cursor", ["x", "W10", "eyJhIjoxfQ", "W3RydWUsICJ4IiwgMV0"])
 def test_a_cursor_of_nobodys_shows_the_first_page(conversation, visit, owner, cursor):
     assert "Ann" in visit(owner).get(f"{LIST}?cursor={cursor}").content.decode()
 
 
-@pytest.mark.parametrize(
-    ("query", "found"), [("ann", True), (THEIRS, True), ("+1 555-7001", True), ("Zoe", False), ("%00", False)]
-)
+@pytest.mark.parametrize(("query", "found"), [("ann", True), (THEIRS, True), ("+1 555-7001", True), ("Zoe", False)])
 def test_search_by_name_and_number(conversation, visit, owner, query, found):
     from urllib.parse import quote
 
     page = visit(owner).get(f"{LIST}?q={quote(query, safe='%')}").content.decode()
-    assert ("Do you open at nine?" in page) is (found or query == "%00")
+    assert ("Do you open at nine?" in page) is found
 
 
 def test_whoever_opens_it_has_read_it(conversation, visit, owner):
