@@ -13,12 +13,11 @@ from rest_framework.exceptions import ParseError
 
 from base.jsontext import JSONTextError, decode
 
-
 View = Callable[[HttpRequest], HttpResponse]
 
 
 def takes_any_text(view: View) -> View:
-    """Have a view's form not checked: what strangers write to somebody is kept, whatever is in it, once it is made valid."""
+    """Have a view's form not checked: what strangers write to somebody is kept, whatever is in it, and made valid."""
 
     @wraps(view)
     def told(request: HttpRequest) -> HttpResponse:

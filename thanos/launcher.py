@@ -117,7 +117,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def listen_as_before(kept: Path) -> socket.socket:
-    """Return a socket on the loopback port that `kept` names, so that the outbox keeps its address; else on any, kept now."""
+    """Return a socket on the loopback port that `kept` names, for the outbox to keep its address; else on any, kept now."""
     before = kept.read_text().strip() if kept.exists() else ""
     try:
         return listen("127.0.0.1", int(before))
