@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -46,6 +46,7 @@ Direct = Callable[[Callable[[bytes], None]], Callable[[str], bool]]
 
 DIRECT_EXTENSION = "thanos.direct"  # offered by thanos.sockets
 START_TIMEOUT_S = 10.0
+SECOND_START_S = 0.5  # for a right `start` behind one that is none
 # A carrier that asks what is next while the database is away cannot be answered either, so waiting loses nothing; closing
 # before the decision is stored would have a caller who was told goodbye put through to the agent again.
 REMEMBER_FOR_S = 60.0
@@ -103,9 +104,14 @@ class _SocketClosed(Exception):
 
 
 async def _wait_for_start(receive: Receive) -> messages.Start:
-    """Raises MalformedMessageError for a `start` that is none, and for too much else."""
+    """Raises MalformedMessageError for a `start` that is none unless a right one follows at once, and for too much else."""
+    patience_s: float | None = None
     for _ in range(MAX_MALFORMED):
-        message = await receive()
+        try:
+            async with asyncio.timeout(patience_s):
+                message = await receive()
+        except TimeoutError:
+            raise messages.MalformedMessageError("a start that is none") from None
         if message["type"] == "websocket.disconnect":
             raise _SocketClosed
         try:
@@ -113,7 +119,9 @@ async def _wait_for_start(receive: Receive) -> messages.Start:
         except messages.MalformedMessageError:
             continue
         if data["event"] == "start":
-            return messages.decode_start(data)
+            with suppress(messages.MalformedMessageError):
+                return messages.decode_start(data)
+            patience_s = SECOND_START_S
     raise messages.MalformedMessageError("no start")
 
 

@@ -164,7 +164,7 @@ class Installation:
             self.tokens[domain] = answer.json()["access"]
         headers = {"Host": domain, "Authorization": f"Bearer {self.tokens[domain]}"}
         answer = requests.request(method, f"{self.url}/api/v1{path}", headers=headers, timeout=30, **options)
-        assert answer.status_code == 200, answer.text
+        assert answer.ok, answer.text
         return answer.json()
 
     def set_lines(self, domain: str, **values: Any) -> None:

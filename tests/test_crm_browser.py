@@ -128,7 +128,7 @@ def test_many_are_changed_at_once_watched_and_undone(visitor):
     page.check("[data-check-all]")
     page.select_option("select[name=action]", "add-tags")
     page.fill("input[name=tags]", "chosen")
-    page.click("text=Do it")
+    page.click("text=Apply")
     expect(page.locator("#job")).to_contain_text("2 of 2 contacts", timeout=60_000)
     page.goto("/crm/contacts/?tag=chosen")
     expect(page.locator(".results-head")).to_contain_text("2 contacts")
@@ -173,7 +173,7 @@ def test_two_are_merged_and_parted(visitor):
     page.goto("/crm/contacts/?q=mia+merge&sort=name")
     page.check("[data-check-all]")
     page.select_option("select[name=action]", "merge")
-    page.click("text=Do it")
+    page.click("text=Apply")
     page.check("input[name=take_city][value=merged]")
     page.click("main button:has-text('Merge')")
     expect(page.locator("main")).to_contain_text("Bonn")
@@ -193,7 +193,7 @@ def test_everything_works_without_scripts(plain):
     page.click("text=Change several at once")
     page.select_option("select[name=action]", "set-status")
     page.select_option(".bulk select[name=status]", "customer")
-    page.click("text=Do it")
+    page.click("text=Apply")
     for _ in range(40):
         page.wait_for_timeout(250)
         page.reload()
@@ -253,6 +253,6 @@ def test_a_call_becomes_a_contact_with_a_wish(visitor, house: Installation):
         if "Will Wish" in page.content():
             break
         page.wait_for_timeout(250)
-    page.click("text=Will Wish")
+    page.click("dd >> text=Will Wish")
     expect(page.locator("main")).to_contain_text("Does not want to be contacted")
     expect(page.locator("#timeline")).to_contain_text("Phone call")

@@ -95,3 +95,18 @@ document.addEventListener("change", (event) => {
     bulk.querySelector(".bulk__bar").open = true;
   }
 });
+
+// A table wider than its place is scrolled by keyboard as well, once it can have the focus.
+const showScrollers = () => {
+  for (const wrap of document.querySelectorAll(".table-wrap:not([tabindex])")) {
+    const scrolls = wrap.scrollWidth > wrap.clientWidth && !wrap.querySelector("a, button, input, select, summary");
+    if (scrolls) {
+      wrap.tabIndex = 0;
+      wrap.setAttribute("role", "region");
+      wrap.setAttribute("aria-label", wrap.closest("section")?.querySelector("h2")?.textContent || document.title);
+    }
+  }
+};
+document.addEventListener("htmx:afterSwap", showScrollers);
+window.addEventListener("resize", showScrollers);
+showScrollers();

@@ -18,6 +18,7 @@ from telephony.engines import base as ev
 from telephony.enums import NextStep
 from telephony.models import Call
 from telephony.outbox import Outbox
+from telephony.services.tokens import TokenError
 from telephony.tests.factories import make_call, make_plan
 from telephony.tests.test_conversation import ScriptedEngine
 from telephony.transcripts.figures import losses
@@ -172,6 +173,20 @@ async def test_an_odd_start_is_turned_away_without_a_trace_in_the_log(start, cap
     assert sent == [{"type": "websocket.accept"}, {"type": "websocket.close", "code": 1008}]
     assert [record for record in caplog.records if record.exc_info] == []
     assert set(asked) <= {"pg_catalog", "t_gone"}  # nothing else comes near the database
+
+
+async def test_a_start_that_is_none_does_no_harm_before_a_right_one(monkeypatch):
+    admitted: list[Start] = []
+
+    async def admit(start: Start) -> Any:
+        admitted.append(start)
+        raise TokenError("far enough")
+
+    monkeypatch.setattr(consumers, "_admit", admit)
+
+    await knock('{"event":"start","start":[]}', "{", json.dumps({"event": "start", "start": {"streamSid": "MZ2"}}))
+
+    assert [start.stream_sid for start in admitted] == ["MZ2"]
 
 
 async def test_a_socket_that_sends_anything_but_a_start_is_turned_away():

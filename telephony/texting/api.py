@@ -137,10 +137,13 @@ class TextViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
         if number := asked.get("number", "").replace("\0", ""):
             found = found.filter(other_index__in=[i for form in spellings(number) for i in blind_indexes(form)])
         if contact := asked.get("contact", ""):
-            is_key = contact.isascii() and contact.isdigit() and len(contact) < 19
-            found = found.filter(contact=int(contact)) if is_key else found.none()
-        if asked.get("unread", "").lower() in ("true", "1"):
-            found = found.unread()
+            if not (contact.isascii() and contact.isdigit() and len(contact) < 19):
+                raise exceptions.ValidationError({"contact": "This is no contact's number."})
+            found = found.filter(contact=int(contact))
+        if unread := asked.get("unread", "").lower():
+            if unread not in ("true", "1", "false", "0"):
+                raise exceptions.ValidationError({"unread": "Write true or false."})
+            found = found.unread() if unread in ("true", "1") else found
         return found  # type: ignore[no-any-return]
 
     @extend_schema(

@@ -58,8 +58,15 @@ def test_conversations_and_what_was_said(conversation, visit, owner):
     assert client.get(TEXTS, {"unread": "true"}).json()["results"] == []
 
 
-@pytest.mark.parametrize("query", [{"contact": "x"}, {"contact": "9" * 30}, {"unread": "maybe"}])
-def test_filters_that_make_no_sense_are_no_error(conversation, visit, owner, query):
+@pytest.mark.parametrize("query", [{"contact": "x"}, {"contact": "9" * 30}, {"unread": "maybe"}, {"unread": "null"}])
+def test_filters_that_make_no_sense_are_named(conversation, visit, owner, query):
+    answer = visit(owner).get(TEXTS, query)
+
+    assert (answer.status_code, list(answer.json())) == (400, list(query))
+
+
+@pytest.mark.parametrize("query", [{"unread": "0"}, {"unread": ""}, {"contact": ""}, {"number": "+1"}])
+def test_filters_that_ask_for_nothing_are_no_error(conversation, visit, owner, query):
     assert visit(owner).get(TEXTS, query).status_code == 200
 
 
