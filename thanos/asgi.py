@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -17,13 +18,17 @@ django_application = get_asgi_application()
 from channels.routing import URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 
+from agents.llm.registry import load_sdks  # noqa: E402
+from base.words import query_words  # noqa: E402
 from telephony.consumers import media_stream  # noqa: E402
 from telephony.deadline import within_deadline  # noqa: E402
+from telephony.engines.registry import warm_up  # noqa: E402
 from telephony.routing import websocket_urlpatterns  # noqa: E402
 from telephony.services.urls import STREAM_PATH  # noqa: E402
 from telephony.workers import worker  # noqa: E402
 from tenants.websocket import MemberSocket  # noqa: E402
 from thanos.bodies import bounded  # noqa: E402
+from thanos.garbage import set_aside  # noqa: E402
 from thanos.limits import BODY_LIMITS  # noqa: E402
 from thanos.pool import watch  # noqa: E402
 from thanos.visitors import is_known  # noqa: E402
@@ -55,6 +60,8 @@ async def _live(receive: Any, send: Any) -> None:
             watch.start()
             _warm_up()
             await send({"type": "lifespan.startup.complete"})
+            await asyncio.to_thread(load_sdks)
+            set_aside(collect=False)
         elif message["type"] == "lifespan.shutdown":
             await worker.stop()
             await send({"type": "lifespan.shutdown.complete"})
@@ -62,11 +69,9 @@ async def _live(receive: Any, send: Any) -> None:
 
 
 def _warm_up() -> None:
-    """Pay for slow imports and the URL table before the first caller does."""
-    import contextlib
-
+    """Pay for slow imports, the URL table and the tokenizer's tables before the first caller does."""
     from django.urls import get_resolver
 
+    query_words("hello")
     get_resolver(settings.PUBLIC_SCHEMA_URLCONF)._populate()
-    with contextlib.suppress(ImportError):
-        import deepgram.agent.v1.types  # noqa: F401
+    warm_up()

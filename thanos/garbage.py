@@ -22,9 +22,10 @@ GROWN = 1.25  # as Python does it: what is old is looked at once there is a quar
 MAY_CRASH = sys.version_info < (3, 12)
 
 
-def set_aside() -> None:
-    """What is there stays for good. It takes a moment: to be called before anybody is served."""
-    gc.collect()
+def set_aside(*, collect: bool = True) -> None:
+    """What is there stays for good. Collecting first takes a moment: only before anybody is served."""
+    if collect:
+        gc.collect()
     gc.freeze()
 
 

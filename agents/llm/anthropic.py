@@ -22,13 +22,10 @@ class AnthropicModel:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Ask once; see LanguageModel. The temperature is left out: the API takes none."""
+        client = await keep_client(("anthropic", self._api_key, self._base_url), self._make_client)
         import anthropic
         import httpx2
 
-        client = keep_client(
-            ("anthropic", self._api_key, self._base_url),
-            lambda: anthropic.AsyncAnthropic(api_key=self._api_key, base_url=self._base_url, max_retries=0),
-        )
         try:
             raw = await client.with_options(timeout=request.deadline_s).messages.create(**_body(request))
             try:
@@ -40,6 +37,11 @@ class AnthropicModel:
             raise _translated(error) from None
         except httpx2.HTTPError:  # the connection broke within the answer: the SDK lets that through
             raise LlmError(ErrorCode.BROKEN_ANSWER, retryable=True) from None
+
+    def _make_client(self) -> Any:
+        import anthropic
+
+        return anthropic.AsyncAnthropic(api_key=self._api_key, base_url=self._base_url, max_retries=0)
 
 
 def _body(request: ModelRequest) -> dict[str, Any]:

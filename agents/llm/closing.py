@@ -10,11 +10,17 @@ from weakref import WeakKeyDictionary
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Any]] = WeakKeyDictionary()
 
 
-def keep_client(key: Hashable, make: Callable[[], Any]) -> Any:
-    """Return the running loop's client under this key, made when there is none."""
+async def keep_client(key: Hashable, make: Callable[[], Any]) -> Any:
+    """Return the running loop's client under this key, made when there is none.
+
+    `make` runs in a thread and is where a provider's SDK is imported: that takes a second, in which a loop that carries
+    audio would carry none.
+    """
     clients = _clients.setdefault(asyncio.get_running_loop(), {})
     if key not in clients:
-        clients[key] = make()
+        made = await asyncio.to_thread(make)
+        if clients.setdefault(key, made) is not made:  # somebody else was quicker
+            await made.close()
     return clients[key]
 
 

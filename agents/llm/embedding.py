@@ -9,9 +9,9 @@ from django.conf import settings
 
 from agents.llm import local
 from agents.llm.base import ErrorCode, LlmError, Usage
-from agents.llm.closing import close_clients, keep_client
+from agents.llm.closing import close_clients
 from agents.llm.metering import meter, written_at_the_end
-from agents.llm.openai import translated
+from agents.llm.openai import openai_client, translated
 from agents.llm.registry import is_configured
 
 MAX_CHARACTERS = 8_000  # of a text: what every model takes
@@ -58,19 +58,14 @@ async def embed(texts: Sequence[str], *, is_question: bool = False, deadline_s: 
 
     The model on this machine makes other vectors of questions than of what may answer them.
     """
-    import openai
-
     if not is_possible():
         raise LlmError(ErrorCode.NOT_CONFIGURED)
     if is_local():
         return await asyncio.to_thread(local.embed, texts, is_question=is_question, deadline_s=deadline_s)
     env = settings.ENV
-    client = keep_client(
-        ("openai", env.openai_api_key or "unused", env.openai_base_url or None),
-        lambda: openai.AsyncOpenAI(
-            api_key=env.openai_api_key or "unused", base_url=env.openai_base_url or None, max_retries=0
-        ),
-    )
+    client = await openai_client(env.openai_api_key or "unused", env.openai_base_url or None)
+    import openai
+
     try:
         async with asyncio.timeout(deadline_s):
             answer = await client.with_options(timeout=deadline_s).embeddings.create(

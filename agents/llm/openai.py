@@ -14,6 +14,17 @@ _REASONS = {"stop": "stop", "tool_calls": "tools", "length": "length", "content_
 _WITHOUT_TEMPERATURE = ("o1", "o3", "o4", "gpt-5")
 
 
+async def openai_client(api_key: str, base_url: str | None) -> Any:
+    """Return the running loop's `openai.AsyncOpenAI` for a key; after that, `import openai` costs nothing."""
+
+    def make() -> Any:
+        import openai  # 0.8 s: only where models are asked
+
+        return openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0)
+
+    return await keep_client(("openai", api_key, base_url), make)
+
+
 class OpenAiModel:
     provider = "openai"
 
@@ -25,13 +36,10 @@ class OpenAiModel:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Ask once; see LanguageModel."""
+        client = await openai_client(self._api_key, self._base_url)
         import httpx2
-        import openai  # 0.8 s to import: only where models are asked
+        import openai
 
-        client = keep_client(
-            ("openai", self._api_key, self._base_url),
-            lambda: openai.AsyncOpenAI(api_key=self._api_key, base_url=self._base_url, max_retries=0),
-        )
         try:
             chunks = await client.with_options(timeout=request.deadline_s).chat.completions.create(**self._body(request))
             try:

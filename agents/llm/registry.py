@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from django.conf import settings
 
 from agents.llm.anthropic import AnthropicModel
-from agents.llm.base import ErrorCode, LanguageModel, LlmError
+from agents.llm.base import ErrorCode, LanguageModel, LlmError, ModelRequest, Turn
 from agents.llm.breaker import Breaker
+from agents.llm.closing import close_clients
 from agents.llm.openai import OpenAiModel
 from thanos.redis import async_client
+
+NOWHERE = "http://127.0.0.1:9"
 
 
 def _openai() -> LanguageModel:
@@ -21,6 +26,7 @@ def _anthropic() -> LanguageModel:
     return AnthropicModel(api_key=settings.ENV.anthropic_api_key, base_url=settings.ENV.anthropic_base_url)
 
 
+_MODELS: dict[str, Callable[..., LanguageModel]] = {"openai": OpenAiModel, "anthropic": AnthropicModel}
 _FACTORIES: dict[str, Callable[[], LanguageModel]] = {"openai": _openai, "anthropic": _anthropic}
 PROVIDERS = tuple(_FACTORIES)
 
@@ -37,6 +43,26 @@ def is_configured(provider: str) -> bool:
 
 def configured_providers() -> list[str]:
     return [name for name in PROVIDERS if is_configured(name)]
+
+
+def load_sdks() -> None:
+    """Import the SDKs of the configured providers, and have each work out what a request is made of.
+
+    That takes a second at the first request, in which a loop that carries audio would carry none. The request made here
+    goes to an address where nobody listens.
+    """
+    for name in configured_providers():
+        asyncio.run(_go_nowhere(_MODELS[name](api_key="none", base_url=NOWHERE)))
+
+
+async def _go_nowhere(model: LanguageModel) -> None:
+    request = ModelRequest("none", "", (Turn("user", "Hello"),), deadline_s=1.0)
+    try:
+        with suppress(LlmError):
+            async for _ in model.stream(request):
+                pass
+    finally:
+        await close_clients()
 
 
 def choose_model(provider: str, model: str) -> tuple[str, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 
 from django.conf import settings
 
-from telephony.engines.base import Engine, EngineConfig, OnAudio, OnEvent
+from telephony.engines.base import Engine, EngineConfig, EngineError, OnAudio, OnEvent
 from telephony.enums import EngineName
 
 Factory = Callable[[EngineConfig, OnAudio, OnEvent], Engine]
@@ -34,6 +35,15 @@ def is_configured(name: str) -> bool:
 
 def make_engine(name: str, config: EngineConfig, *, on_audio: OnAudio, on_event: OnEvent) -> Engine:
     return _FACTORIES[name](config, on_audio, on_event)
+
+
+def warm_up() -> None:
+    """Import what engines need and have a session's settings checked once: all calls would wait for the first one."""
+    from telephony.engines.voice_agent import session  # noqa: F401
+    from telephony.engines.voice_agent.settings import build_settings
+
+    with suppress(EngineError):
+        build_settings(EngineConfig("", "", "en", "aura", "nova", "open_ai", "none", 0.0))
 
 
 def choose_engine(wanted: str, call_sid: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
@@ -30,12 +30,15 @@ class Entry:
         return datetime.fromisoformat(self.at)
 
     def sealed(self) -> bytes:
-        return encrypt(json.dumps(asdict(self), separators=(",", ":")).encode())
+        return encrypt(json.dumps({name: getattr(self, name) for name in _NAMES}, separators=(",", ":")).encode())
 
     @classmethod
     def unsealed(cls, token: bytes) -> Entry:
         """Raises DecryptionError, ValueError or TypeError for what is not an entry of ours."""
         return cls(**json.loads(decrypt(token)))
+
+
+_NAMES = tuple(field.name for field in fields(Entry))  # `asdict` would copy what an event tells, however deep
 
 
 def message_entry(schema: str, call_id: str, sequence: int, role: str, text: str) -> Entry:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 from contextlib import aclosing
 
 import pytest
@@ -11,7 +13,7 @@ from agents.llm import registry
 from agents.llm.asking import TRIES, complete, stream
 from agents.llm.base import ErrorCode, Finished, LlmError, TextDelta, ToolCall
 from agents.llm.breaker import Breaker, Rules, State
-from agents.llm.closing import close_clients
+from agents.llm.closing import close_clients, keep_client
 from agents.llm.tests.conftest import ask
 from sandbox.deepgram.brain import Thought
 from sandbox.models.account import Fault, Kind
@@ -245,3 +247,38 @@ def test_calls_without_an_id_or_with_another_ones_get_their_own():
     calls = asyncio.run(complete("x", ask(), model=model, breaker=NoBreaker())).tool_calls
     ids = [call.id for call in calls]
     assert (len(set(ids)), all(ids), ids[2]) == (4, True, "call_0")
+
+
+class _Client:
+    def __init__(self) -> None:
+        self.thread = threading.current_thread()
+        self.is_closed = False
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_clients_are_made_beside_the_loop_once_for_all_who_ask_at_once():
+    """An SDK takes a second to import; the loop may carry calls."""
+    made: list[_Client] = []
+
+    def make() -> _Client:
+        made.append(_Client())
+        return made[-1]
+
+    first, second = await asyncio.gather(keep_client("a", make), keep_client("a", make))
+    third = await keep_client("a", make)
+
+    assert first is second is third
+    assert all(client.thread is not threading.current_thread() for client in made)
+    assert [client.is_closed for client in made if client is not first] == [True] * (len(made) - 1)
+    await close_clients()
+    assert first.is_closed
+
+
+def test_the_sdks_of_configured_providers_are_there_before_they_are_needed(models, monkeypatch):
+    monkeypatch.delitem(sys.modules, "openai", raising=False)
+
+    registry.load_sdks()
+
+    assert "openai" in sys.modules
