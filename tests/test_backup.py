@@ -45,11 +45,22 @@ def seen(house: Installation, sid: str) -> Any:
     ]
 
 
+def at_rest(house: Installation, sid: str) -> Any:
+    """Return what is seen once it was the same for a while: a score comes after what it counts."""
+    looks: list[Any] = []
+
+    def look() -> Any:
+        looks.append(seen(house, sid))
+        return looks[-1] if looks[-20:] == [looks[-1]] * 20 else None
+
+    return wait_for(look, 60, "the contact to be scored")
+
+
 def test_what_was_backed_up_while_it_ran_is_what_is_restored(house: Installation, other: Installation, tmp_path: Path):
     call = house.finish(house.ring(Line(OPEN), Line(BYE)))
     house.settled(call)
     wait_for(lambda: house.api("GET", "one.test", "/contacts/")["results"], 60, "the caller to become a contact")
-    before = seen(house, call.sid)
+    before = at_rest(house, call.sid)
     assert before[0] and before[1], "a contact, and what was said"
     file = tmp_path / "all.backup"
 
