@@ -198,7 +198,7 @@ def _from_prompt(prompt: str, heard: set[str]) -> str:
 
 def after_tool(name: str, result: str) -> str:
     """Return what to say once a tool has answered."""
-    if name == "search_knowledge" and (found := _looked_up(result)):
+    if name == "search_knowledge" and (found := looked_up(result)):
         return found
     try:
         failed = not json.loads(result).get("ok")
@@ -214,7 +214,8 @@ def after_tool(name: str, result: str) -> str:
         return result
 
 
-def _looked_up(result: str) -> str:
+def looked_up(result: str) -> str:
+    """Return the first passage that a search in documents found, empty for none."""
     try:
         found = json.loads(result).get("found") or []
     except (ValueError, AttributeError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sandbox.deepgram.brain import Thought, ToolUse, words
+from sandbox.deepgram.brain import COMMON, Thought, ToolUse, looked_up, words
 
 if TYPE_CHECKING:
     from sandbox.models.account import Asked
@@ -27,6 +27,8 @@ HARD = frozenset(
     ]
 )
 EXPERTS = frozenset({"expert", "experts", "specialist", "specialists"})
+SPECIALIST = "as a specialist during a telephone call"
+DEPENDS = "That depends on the details: somebody of ours should look at your case together with you."
 YES = frozenset({"yes", "yeah", "sure", "okay", "fine", "absolutely", "please"})
 NO = frozenset({"no", "not", "never", "nope"})
 _AGENT = re.compile(r"^- ([a-z0-9-]+): (.*)$", re.MULTILINE)
@@ -47,22 +49,30 @@ def judge(asked: Asked) -> Thought | None:
         answer = "no" if heard & NO else "yes" if heard & YES else "unclear"
         return Thought(tool=ToolUse("note_answer", {"answer": answer}))
     if asked.system.startswith("Several specialists"):
-        return Thought(" ".join(_first_sentence(part.partition(": ")[2]) for part in text.split("\n\n")[1:]))
+        said = [_first_sentence(part.partition(": ")[2]) for part in text.split("\n\n")[1:]]
+        return Thought(" ".join(dict.fromkeys(said)))
+    if SPECIALIST in asked.system and asked.said and asked.said[-1].role == "tool" and not looked_up(text):
+        return Thought(DEPENDS)
     if asked.system.startswith("Summarise") and not asked.tools:
         return Thought(_summary(text))
     return None
 
 
 def _choose(asked: Asked) -> list[str]:
-    wanted = {word[:6] for word in words(asked.said[-1].text) if len(word) > 3}
+    """Return who shares most words with the request; somebody, even when nobody shares one: a model chooses too."""
+    wanted = _stems(asked.said[-1].text)
     most = asked.body["tools"][0]
     schema = most["function"]["parameters"] if "function" in most else most["input_schema"]
     limit = schema["properties"]["agents"]["maxItems"]
     scored = []
     for slug, about in _AGENT.findall(asked.system):
-        shared = len(wanted & {word[:6] for word in words(about) if len(word) > 3})
-        scored.append((-shared, slug))
-    return [slug for shared, slug in sorted(scored)[:limit] if shared]
+        scored.append((-len(wanted & _stems(f"{slug} {about}")), slug))
+    best = sorted(scored)[:limit]
+    return [slug for shared, slug in best if shared] or [slug for _, slug in best[:1]]
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:6] for word in words(text) - COMMON if len(word) > 2}
 
 
 def _first_sentence(text: str) -> str:
