@@ -35,25 +35,31 @@ def read_markdown(data: bytes, warnings: list[str]) -> Iterator[Block]:
 
 def read_csv(data: bytes, warnings: list[str]) -> Iterator[Block]:
     text = decode(data, warnings)
-    csv.field_size_limit(max(131_072, len(text) + 1))
+    before = csv.field_size_limit(len(text) + 1)  # of the whole process: others rely on theirs
+    try:
+        yield from _table(text)
+    except csv.Error:
+        raise UnreadableError("This is not a table: a line of it cannot be read.") from None
+    finally:
+        csv.field_size_limit(before)
+
+
+def _table(text: str) -> Iterator[Block]:
     first, _, rest = text.partition("\n")
     if first[:4].lower() == "sep=" and len(first) == 5:  # Excel's way to say it
         text, delimiter, skipped = rest, first[4], 1
     else:
         delimiter, skipped = _delimiter(text), 0
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        names = [name.strip() for name in next(rows, [])]
-        number = 1
-        for number, row in enumerate(rows, start=2):
-            if number > MAX_ROWS:
-                raise UnreadableError(f"No more than {MAX_ROWS:,} rows, please.")
-            facts = [f"{name}: {value.strip()}" if name else value.strip() for name, value in _pairs(names, row)]
-            yield Block("\n".join(facts), place=f"row {number + skipped}", whole=True)
-        if number == 1:
-            yield Block("\n".join(names), place=f"row {1 + skipped}", whole=True)
-    except csv.Error:
-        raise UnreadableError("This is not a table: a line of it cannot be read.") from None
+    names = [name.strip() for name in next(rows, [])]
+    number = 1
+    for number, row in enumerate(rows, start=2):
+        if number > MAX_ROWS:
+            raise UnreadableError(f"No more than {MAX_ROWS:,} rows, please.")
+        facts = [f"{name}: {value.strip()}" if name else value.strip() for name, value in _pairs(names, row)]
+        yield Block("\n".join(facts), place=f"row {number + skipped}", whole=True)
+    if number == 1:
+        yield Block("\n".join(names), place=f"row {1 + skipped}", whole=True)
 
 
 def _delimiter(text: str) -> str:

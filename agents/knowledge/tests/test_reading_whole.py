@@ -202,6 +202,16 @@ def test_an_encoding_that_is_none_is_not_obeyed(label):
     assert decode("Grüße".encode(), [], declared=label) == "Grüße"
 
 
+def test_a_long_cell_is_read_and_the_limit_of_the_process_is_as_it_was():
+    before = csv.field_size_limit()
+
+    assert "x" * 200_000 in list(read_csv(b"Name,Text\nA," + b"x" * 200_000, []))[0].text
+    with pytest.raises(UnreadableError):
+        list(read_csv(b"Name,Text\n" + b"A,b\n" * 100_001, []))
+
+    assert csv.field_size_limit() == before
+
+
 def test_doubled_quotes_of_a_csv():
     text = 'Question,Answer\nSize?,"It is 12"" wide, and 3"" thick"\nSaid?,"He said ""no"" twice, then left"\n'
     assert [part.text for part in read(text, "csv").passages] == [
