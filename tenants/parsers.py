@@ -17,14 +17,14 @@ View = Callable[[HttpRequest], HttpResponse]
 
 
 def takes_any_text(view: View) -> View:
-    """Have a view's form not checked: what strangers write to somebody is kept, whatever is in it, and made valid."""
+    """Leave out the check of a view's form. For messages from strangers: the view makes their text valid and keeps it."""
 
     @wraps(view)
-    def told(request: HttpRequest) -> HttpResponse:
+    def unchecked(request: HttpRequest) -> HttpResponse:
         request.takes_any_text = True  # type: ignore[attr-defined]
         return view(request)
 
-    return told
+    return unchecked
 
 
 def check_form(fields: Any, files: Any = ()) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from typing import Any
 
@@ -52,7 +53,11 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
             await _live(receive, send)
 
 
+logger = logging.getLogger("thanos")
+
+
 async def _live(receive: Any, send: Any) -> None:
+    loading: asyncio.Task[None] | None = None
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
@@ -60,16 +65,26 @@ async def _live(receive: Any, send: Any) -> None:
             watch.start()
             _warm_up()
             await send({"type": "lifespan.startup.complete"})
-            await asyncio.to_thread(load_sdks)
-            set_aside(collect=False)
+            loading = asyncio.create_task(_load_in_background())
         elif message["type"] == "lifespan.shutdown":
+            if loading is not None:
+                loading.cancel()
             await worker.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
 
 
+async def _load_in_background() -> None:
+    """Load what only some calls need. Without it the first such call is slow; the process serves all the same."""
+    try:
+        await asyncio.to_thread(load_sdks)
+    except Exception:
+        logger.exception("The language models' SDKs could not be loaded ahead.")
+    set_aside(collect=False)
+
+
 def _warm_up() -> None:
-    """Pay for slow imports, the URL table and the tokenizer's tables before the first caller does."""
+    """Build what the first call would otherwise wait for: imports, the URL table, the tokenizer's tables."""
     from django.urls import get_resolver
 
     query_words("hello")

@@ -23,7 +23,7 @@ MAY_CRASH = sys.version_info < (3, 12)
 
 
 def set_aside(*, collect: bool = True) -> None:
-    """What is there stays for good. Collecting first takes a moment: only before anybody is served."""
+    """Exempt every object there is now from later collections. `collect` takes a moment: only before anybody is served."""
     if collect:
         gc.collect()
     gc.freeze()

@@ -117,12 +117,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def listen_as_before(kept: Path) -> socket.socket:
-    """Return a socket on the loopback port that `kept` names, for the outbox to keep its address; else on any, kept now."""
-    before = kept.read_text().strip() if kept.exists() else ""
+    """Return a loopback socket on the port that the file `kept` names, or on a free one, which is then written there."""
     try:
-        return listen("127.0.0.1", int(before))
-    except (ValueError, LaunchError):
-        sock = listen("127.0.0.1", 0)
+        if port := int(kept.read_text()):
+            return listen("127.0.0.1", port)
+    except (OSError, ValueError, LaunchError):
+        pass  # the first start, a damaged file, or somebody else has the port
+    sock = listen("127.0.0.1", 0)
     kept.write_text(f"{sock.getsockname()[1]}\n")
     return sock
 

@@ -18,27 +18,22 @@ from thanos.redis import async_client
 NOWHERE = "http://127.0.0.1:9"
 
 
-def _openai() -> LanguageModel:
-    return OpenAiModel(api_key=settings.ENV.openai_api_key, base_url=settings.ENV.openai_base_url)
-
-
-def _anthropic() -> LanguageModel:
-    return AnthropicModel(api_key=settings.ENV.anthropic_api_key, base_url=settings.ENV.anthropic_base_url)
-
-
 _MODELS: dict[str, Callable[..., LanguageModel]] = {"openai": OpenAiModel, "anthropic": AnthropicModel}
-_FACTORIES: dict[str, Callable[[], LanguageModel]] = {"openai": _openai, "anthropic": _anthropic}
-PROVIDERS = tuple(_FACTORIES)
+PROVIDERS = tuple(_MODELS)
+
+
+def _access(provider: str) -> dict[str, str]:
+    """Return a provider's key and address as they are set; empty for a provider that is unknown."""
+    env = settings.ENV
+    return {
+        "openai": {"api_key": env.openai_api_key, "base_url": env.openai_base_url},
+        "anthropic": {"api_key": env.anthropic_api_key, "base_url": env.anthropic_base_url},
+    }.get(provider, {})
 
 
 def is_configured(provider: str) -> bool:
-    """A key, or an address of a server that may ask for none."""
-    env = settings.ENV
-    values = {
-        "openai": (env.openai_api_key, env.openai_base_url),
-        "anthropic": (env.anthropic_api_key, env.anthropic_base_url),
-    }
-    return any(values.get(provider, ()))
+    """Tell whether there is a key, or the address of a server that may ask for none."""
+    return any(_access(provider).values())
 
 
 def configured_providers() -> list[str]:
@@ -46,16 +41,16 @@ def configured_providers() -> list[str]:
 
 
 def load_sdks() -> None:
-    """Import the SDKs of the configured providers, and have each work out what a request is made of.
+    """Import the SDKs of the configured providers and make each build a first request; takes about a second.
 
-    That takes a second at the first request, in which a loop that carries audio would carry none. The request made here
-    goes to an address where nobody listens.
+    Call it in a thread: an SDK does this work at its first request, and a loop that carries audio would stand still. The
+    request has no key and goes to a closed port of this machine.
     """
     for name in configured_providers():
-        asyncio.run(_go_nowhere(_MODELS[name](api_key="none", base_url=NOWHERE)))
+        asyncio.run(_ask_nobody(_MODELS[name](api_key="none", base_url=NOWHERE)))
 
 
-async def _go_nowhere(model: LanguageModel) -> None:
+async def _ask_nobody(model: LanguageModel) -> None:
     request = ModelRequest("none", "", (Turn("user", "Hello"),), deadline_s=1.0)
     try:
         with suppress(LlmError):
@@ -81,7 +76,7 @@ def make_model(provider: str) -> LanguageModel:
     """Raises LlmError for a provider that is unknown, or has neither key nor address."""
     if not is_configured(provider):
         raise LlmError(ErrorCode.NOT_CONFIGURED)
-    return _FACTORIES[provider]()
+    return _MODELS[provider](**_access(provider))
 
 
 def breaker_of(provider: str) -> Breaker:

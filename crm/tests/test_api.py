@@ -105,6 +105,12 @@ def test_what_does_not_fit_is_named(data, field, api, in_alice):
     assert not Contact.objects.exists()
 
 
+def test_control_characters_are_left_out_of_what_is_stored(api, in_alice):
+    assert post(api, "contacts", contact_name="A\0nn", notes="\0").status_code == 201
+
+    assert Contact.objects.values_list("contact_name", "notes").get() == ("Ann", "")
+
+
 def test_the_same_key_twice_makes_one_contact(api, in_alice):
     answers = [
         api.post(

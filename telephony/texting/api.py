@@ -134,15 +134,15 @@ class TextViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
         if self.action != "list":
             return found  # type: ignore[no-any-return]
         asked = self.request.query_params
-        if number := asked.get("number", "").replace("\0", ""):
+        if number := asked.get("number", ""):
             found = found.filter(other_index__in=[i for form in spellings(number) for i in blind_indexes(form)])
         if contact := asked.get("contact", ""):
             if not (contact.isascii() and contact.isdigit() and len(contact) < 19):
-                raise exceptions.ValidationError({"contact": "This is no contact's number."})
+                raise exceptions.ValidationError({"contact": "Enter the id of a contact."})
             found = found.filter(contact=int(contact))
         if unread := asked.get("unread", "").lower():
             if unread not in ("true", "1", "false", "0"):
-                raise exceptions.ValidationError({"unread": "Write true or false."})
+                raise exceptions.ValidationError({"unread": "Enter true or false."})
             found = found.unread() if unread in ("true", "1") else found
         return found  # type: ignore[no-any-return]
 

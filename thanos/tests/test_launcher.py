@@ -36,9 +36,16 @@ def test_the_outbox_has_the_address_it_had(tmp_path):
         assert again.getsockname()[1] == port
 
 
-@pytest.mark.parametrize("text", ["", "soon", "70000", "-1"])
+@pytest.mark.parametrize("text", ["", "soon", "70000", "-1", "0"])
 def test_a_port_that_is_none_is_replaced(tmp_path, text):
     kept = tmp_path / "sandbox.port"
     kept.write_text(text)
+    with listen_as_before(kept) as sock:
+        assert int(kept.read_text()) == sock.getsockname()[1]
+
+
+def test_a_damaged_file_is_replaced(tmp_path):
+    kept = tmp_path / "sandbox.port"
+    kept.write_bytes(b"\xff\xfe")
     with listen_as_before(kept) as sock:
         assert int(kept.read_text()) == sock.getsockname()[1]
