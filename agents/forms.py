@@ -7,7 +7,7 @@ from django import forms
 from agents.briefs import ALL_TOOLS
 from agents.llm.registry import PROVIDERS
 from agents.models import Agent, AgentVersion
-from agents.tools import all_tools
+from agents.tools import tool_choices
 
 PROVIDER_NAMES = {"openai": "OpenAI, or a server that speaks its language", "anthropic": "Anthropic"}
 
@@ -52,7 +52,7 @@ class AgentForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["tools"].choices = [(tool.name, tool.label) for tool in all_tools()]  # type: ignore[attr-defined]
+        self.fields["tools"].choices = tool_choices()  # type: ignore[attr-defined]
 
     @classmethod
     def for_agent(cls, agent: Agent, version: AgentVersion, data: Any = None) -> AgentForm:

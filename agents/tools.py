@@ -116,6 +116,11 @@ def all_tools(surface: Surface | None = None) -> list[Tool]:
     return [tools[name] for name in sorted(tools) if surface is None or surface in tools[name].surfaces]
 
 
+def tool_choices(surface: Surface | None = None) -> list[tuple[str, str]]:
+    """Return a form's choices of tools: names, and the labels that people read, by label."""
+    return sorted(((tool.name, tool.label) for tool in all_tools(surface)), key=lambda choice: choice[1].casefold())
+
+
 def tools_named(names: Iterable[str], surface: Surface | None = None) -> dict[str, Tool]:
     """Return the tools among `names`, the entered tenant's own included; a name nobody has any more is left out."""
     wanted = list(names)

@@ -7,7 +7,7 @@ from django import forms
 
 from agents.models import Agent
 from agents.organisation.forms import VariablesField
-from agents.tools import all_tools
+from agents.tools import tool_choices
 from telephony.enums import CallStatus, EndedReason
 from telephony.hours import HoursError, format_hours, parse_hours
 from telephony.languages import known_languages
@@ -214,7 +214,7 @@ class LineForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["language"] = forms.ChoiceField(
             choices=choices, help_text="What callers speak. The listening model and all voices must know it."
         )
-        self.fields["tools"].choices = [(tool.name, tool.label) for tool in all_tools("call")]  # type: ignore[attr-defined]
+        self.fields["tools"].choices = tool_choices("call")  # type: ignore[attr-defined]
         self.fields["hours"].widget.attrs["rows"] = 4
         self.fields["variables"].widget.attrs["rows"] = 3
 

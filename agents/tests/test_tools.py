@@ -117,3 +117,10 @@ def test_each_tool_of_ours_says_to_people_what_it_does(in_alice):
     for tool in ours:
         assert tool.title and tool.label != tool.name, tool.name
         assert tool.summary.endswith(".") and len(tool.summary) < 120 and "`" not in tool.summary, tool.name
+
+
+def test_forms_offer_tools_by_what_people_read(in_alice):
+    labels = [label for _, label in module.tool_choices("call")]
+
+    assert labels == sorted(labels, key=str.casefold)
+    assert ("take_message", "Take a message") in module.tool_choices("call")
